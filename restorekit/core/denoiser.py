@@ -1,0 +1,54 @@
+"""The one abstraction that carries restorekit: a prior is a denoiser."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """The least-squares denoiser D(x, sigma, label) = E[x0 | x] for x = x0 + sigma * n, n ~ N(0, I).
+
+    Clean images live in [-1, 1] and sigma is in the same unit: one 8-bit grey level is 2 / 255.
+
+    Attributes:
+        channels: number of image channels.
+        size: side of the square windows it was trained on; None when any size is natural to it.
+        sigma_min, sigma_max: range of sigma that it was trained for.
+        levels: the only sigmas that it knows, decreasing; None means any between the two.
+        classes: names of its classes, in the order of the labels; None when it has none.
+    """
+
+    channels: int
+    size: int | None
+    sigma_min: float
+    sigma_max: float
+    levels: Tensor | None
+    classes: tuple[str, ...] | None
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (N, C, H, W) float32, sigma (N,) in the unit of x, label (N,) int64; returns like x."""
+        ...
+
+
+def per_image(value: Tensor, x: Tensor) -> Tensor:
+    """Reshape one value per image, (N,), so that it multiplies images x (N, C, H, W), in the dtype of x."""
+    return value.to(x.dtype).reshape(-1, *([1] * (x.ndim - 1)))
+
+
+def denoise_at(prior: Denoiser, x: Tensor, sigma: float | Tensor) -> Tensor:
+    """D(x, sigma) with one sigma for the whole batch."""
+    level = torch.as_tensor(sigma, dtype=torch.float64, device="cpu").to(x.device, torch.float32)
+    return prior(x, level.expand(x.shape[0]))
+
+
+@runtime_checkable
+class VarianceDenoiser(Protocol):
+    """A denoiser that has also learned the variance of a reverse step (Nichol and Dhariwal 2021)."""
+
+    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """D(x, sigma, label), and the fraction v in about [-1, 1] between the bounds of the log-variance, or None."""
+        ...

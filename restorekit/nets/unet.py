@@ -1,0 +1,272 @@
+"""One U-Net for Ho et al. 2020 (arXiv 2006.11239) and for guided diffusion (Dhariwal and Nichol, arXiv 2105.05233).
+
+State-dict keys are those of guided-diffusion's published checkpoints (`input_blocks.I.J.…`, `middle_block.J.…`,
+`output_blocks.I.J.…`, `time_embed`, `label_emb`, `out`), which therefore load as they are; the maps from Ho et al.'s
+PyTorch port and from diffusers stand in `restorekit.models.keymaps`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from restorekit.core.config import Config
+
+GROUPS = 32
+
+
+class UNetConfig(Config):
+    """Shape of a U-Net. The defaults are guided diffusion's; `ho` choices are marked."""
+
+    in_channels: int = Field(3, ge=1)
+    out_channels: int = Field(3, ge=1)
+    channels: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    blocks: int = Field(2, ge=1)
+    attention: tuple[int, ...] = ()
+    """Down-sampling factors at which attention follows each residual block."""
+    middle_attention: bool = True
+    heads: int = Field(4, ge=1)
+    head_channels: int | None = Field(None, ge=1)
+    """Overrides `heads` when given."""
+    attention_order: Literal["heads-first", "qkv-first"] = "heads-first"
+    """Layout of the q, k, v channels: guided-diffusion's legacy order, or its new one."""
+    embedding: Literal["additive", "scale-shift"] = "scale-shift"
+    """Ho et al. add the time embedding before the second norm; AdaGN scales and shifts after it."""
+    resample: Literal["conv", "block"] = "conv"
+    """Between levels: a convolution (ho), or residual blocks (BigGAN's)."""
+    frequencies: Literal["cos-sin", "sin-cos"] = "cos-sin"
+    """sin-cos is Ho et al.'s, with the divisor half - 1."""
+    down_padding: Literal["both", "right-bottom"] = "both"
+    """right-bottom is Ho et al.'s."""
+    norm: Literal["group", "layer", "none"] = "group"
+    """layer normalises the channels of each pixel: without attention an output then depends on a bounded
+    neighbourhood alone, whatever the size of the image; so it does with none."""
+    norm_eps: float = 1e-5
+    dropout: float = Field(0.0, ge=0, lt=1)
+    classes: int | None = Field(None, ge=1)
+    low_res: bool = False
+    """Concatenates a bilinearly enlarged low-resolution image after x (guided-diffusion's super-resolution net)."""
+
+    @property
+    def factor(self) -> int:
+        """Height and width must be multiples of this."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    @property
+    def is_local(self) -> bool:
+        """True when an output pixel depends on a bounded neighbourhood alone, whatever the size of the image."""
+        return not self.attention and not self.middle_attention and self.norm != "group"
+
+
+def timestep_embedding(t: Tensor, width: int, order: Literal["cos-sin", "sin-cos"]) -> Tensor:
+    """Sinusoidal embedding of (fractional) steps t (N,): (N, width), float32. Vaswani et al. 2017, section 3.5."""
+    half = width // 2
+    divisor = half if order == "cos-sin" else half - 1
+    rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / divisor)
+    angles = t.float()[:, None] * rates
+    parts = [angles.cos(), angles.sin()] if order == "cos-sin" else [angles.sin(), angles.cos()]
+    return F.pad(torch.cat(parts, dim=1), (0, width % 2))
+
+
+def _norm(width: int, config: UNetConfig) -> nn.Module:
+    if config.norm == "layer":
+        return PixelNorm(width, eps=config.norm_eps)
+    return nn.GroupNorm(GROUPS, width, eps=config.norm_eps) if config.norm == "group" else nn.Identity()
+
+
+class PixelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel of (N, C, ...); fast where memory is channels-last."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, ...) -> the same shape."""
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Downsample(nn.Module):
+    """Halves height and width by a strided convolution."""
+
+    def __init__(self, width: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.one_sided = config.down_padding == "right-bottom"
+        self.op = nn.Conv2d(width, width, 3, stride=2, padding=0 if self.one_sided else 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
+        return self.op(F.pad(x, (0, 1, 0, 1)) if self.one_sided else x)  # type: ignore[no-any-return]
+
+
+class Upsample(nn.Module):
+    """Doubles height and width by nearest neighbours, then convolves."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))  # type: ignore[no-any-return]
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, conv; embedding; norm, SiLU, dropout, conv; plus shortcut. May resample between SiLU and conv."""
+
+    def __init__(
+        self, width: int, out: int, embedding: int, config: UNetConfig, resample: Literal["up", "down"] | None = None
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.scale_shift = config.embedding == "scale-shift"
+        self.in_layers = nn.Sequential(_norm(width, config), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out if self.scale_shift else out))
+        last = _zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.out_layers = nn.Sequential(_norm(out, config), nn.SiLU(), nn.Dropout(config.dropout), last)
+        self.skip_connection = nn.Identity() if width == out else nn.Conv2d(width, out, 1)
+
+    def _resampled(self, x: Tensor) -> Tensor:
+        if self.resample == "up":
+            return F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.avg_pool2d(x, 2) if self.resample == "down" else x
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x (N, C, H, W), embedding (N, E) -> (N, C', H', W')."""
+        norm, act, conv = self.in_layers
+        h = conv(self._resampled(act(norm(x))))
+        emb = self.emb_layers(embedding).to(h.dtype)[..., None, None]
+        norm, act, dropout, conv = self.out_layers
+        if self.scale_shift:
+            scale, shift = emb.chunk(2, dim=1)
+            h = torch.addcmul(shift, norm(h), 1 + scale)
+        else:
+            h = norm(h + emb)
+        return self.skip_connection(self._resampled(x)) + conv(dropout(act(h)))  # type: ignore[no-any-return]
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over all positions, added to its input."""
+
+    def __init__(self, width: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.heads = config.heads if config.head_channels is None else width // config.head_channels
+        if self.heads < 1 or width % self.heads:
+            raise ValueError(f"attention: {width} channels cannot be split into {self.heads} heads")
+        self.order = config.attention_order
+        self.norm = _norm(width, config)
+        self.qkv = nn.Conv1d(width, 3 * width, 1)
+        self.proj_out = _zeroed(nn.Conv1d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        n, c, *_ = x.shape
+        qkv = self.qkv(self.norm(x.flatten(2)))
+        if self.order == "heads-first":
+            q, k, v = qkv.reshape(n, self.heads, 3, c // self.heads, -1).transpose(-1, -2).unbind(2)
+        else:
+            q, k, v = qkv.reshape(n, 3, self.heads, c // self.heads, -1).transpose(-1, -2).unbind(1)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, -1)
+        return x + self.proj_out(mixed).reshape(x.shape)  # type: ignore[no-any-return]
+
+
+class Stage(nn.Sequential):
+    """Layers applied one after the other; residual blocks also get the embedding."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]
+        """x (N, C, H, W), embedding (N, E)."""
+        for layer in self:
+            x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
+        return x
+
+
+def _stage(width: int, out: int, factor: int, embedding: int, config: UNetConfig) -> list[nn.Module]:
+    layers: list[nn.Module] = [ResidualBlock(width, out, embedding, config)]
+    return layers + ([AttentionBlock(out, config)] if factor in config.attention else [])
+
+
+class UNet(nn.Module):
+    """x (N, C_in, H, W), t (N,), label (N,) -> (N, C_out, H, W); H and W are multiples of `config.factor`."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, embedding = config.channels, 4 * config.channels
+        self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        if config.classes is not None:
+            self.label_emb = nn.Embedding(config.classes, embedding)
+        inputs = config.in_channels * (2 if config.low_res else 1)
+        first = config.multipliers[0] * width
+        down = [Stage(nn.Conv2d(inputs, first, 3, padding=1))]
+        skips = [first]
+        for stage, skip in self._descent(embedding):
+            down.append(stage)
+            skips.append(skip)
+        deep = skips[-1]
+        self.input_blocks = nn.ModuleList(down)
+        middle = [ResidualBlock(deep, deep, embedding, config) for _ in range(2)]
+        attention = [AttentionBlock(deep, config)] if config.middle_attention else []
+        self.middle_block = Stage(middle[0], *attention, middle[1])
+        self.output_blocks = nn.ModuleList(self._ascent(skips, embedding))
+        last = _zeroed(nn.Conv2d(first, config.out_channels, 3, padding=1))
+        self.out = nn.Sequential(_norm(first, config), nn.SiLU(), last)
+
+    def _descent(self, embedding: int) -> Iterator[tuple[Stage, int]]:
+        """Stages on the way down, each with the width that it leaves for the skip connection."""
+        config = self.config
+        width = config.multipliers[0] * config.channels
+        for level, multiplier in enumerate(config.multipliers):
+            for _ in range(config.blocks):
+                out = multiplier * config.channels
+                yield Stage(*_stage(width, out, 2**level, embedding, config)), out
+                width = out
+            if level < len(config.multipliers) - 1:
+                blocks = config.resample == "block"
+                yield Stage(
+                    ResidualBlock(width, width, embedding, config, "down") if blocks else Downsample(width, config)
+                ), width
+
+    def _ascent(self, skips: list[int], embedding: int) -> Iterator[Stage]:
+        """Stages on the way up; each takes one skip connection, last made first used."""
+        config, remaining, width = self.config, list(skips), skips[-1]
+        for level, multiplier in reversed(list(enumerate(config.multipliers))):
+            for block in range(config.blocks + 1):
+                out = multiplier * config.channels
+                layers = _stage(width + remaining.pop(), out, 2**level, embedding, config)
+                width = out
+                if level > 0 and block == config.blocks:
+                    blocks = config.resample == "block"
+                    layers.append(ResidualBlock(width, width, embedding, config, "up") if blocks else Upsample(width))
+                yield Stage(*layers)
+
+    def forward(
+        self, x: Tensor, t: Tensor, label: Tensor | None = None, *, low_res: Tensor | None = None
+    ) -> Tensor:
+        """t may be fractional; label is needed exactly by class-conditional networks, low_res by super-resolution."""
+        if (label is None) == (self.config.classes is not None):
+            raise ValueError(f"UNet: label is {label}, but the network has {self.config.classes} classes")
+        embedding = self.time_embed(timestep_embedding(t, self.config.channels, self.config.frequencies))
+        if label is not None:
+            embedding = embedding + self.label_emb(label)
+        if self.config.low_res:
+            if low_res is None:
+                raise ValueError("UNet: a super-resolution network needs low_res")
+            x = torch.cat([x, F.interpolate(low_res, x.shape[-2:], mode="bilinear")], dim=1)
+        kept = []
+        for stage in self.input_blocks:
+            x = stage(x, embedding)
+            kept.append(x)
+        x = self.middle_block(x, embedding)
+        for stage in self.output_blocks:
+            x = stage(torch.cat([x, kept.pop()], dim=1), embedding)
+        return self.out(x)  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""From networks to denoisers, and denoisers that wrap denoisers."""

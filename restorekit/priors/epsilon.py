@@ -1,0 +1,95 @@
+"""A network trained on a variance-preserving process (DDPM, guided diffusion) as a denoiser.
+
+Only this file knows t, beta and alpha_bar. With x = x0 + sigma * n, the network sees x / sqrt(1 + sigma^2) and the
+(fractional) step t(sigma), interpolated in log sigma between the trained steps (Karras et al. 2022, appendix C).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.core.denoiser import per_image
+
+Prediction = Literal["eps", "x0", "v"]
+
+
+class EpsilonPrior(nn.Module):
+    """D(x, sigma) of a network that predicts noise, the clean image, or v (Salimans and Ho 2022, arXiv 2202.00512).
+
+    - eps: D = x - sigma * eps
+    - x0:  D = net
+    - v:   D = (x - sigma * sqrt(1 + sigma^2) * v) / (1 + sigma^2)
+
+    Arguments:
+        net: (x, t, label) -> (N, C or 2C, H, W); with 2C the second half is guided diffusion's variance fraction.
+        table: sigma of every trained step, increasing (see `restorekit.core.ladders`).
+        channels, size, classes: see `Denoiser`.
+        time_scale: the network sees t * time_scale (1000 / steps where guided-diffusion "rescales timesteps").
+        multiple: the network takes heights and widths that are multiples of this; others are padded by reflection.
+    """
+
+    levels = None
+
+    def __init__(
+        self,
+        net: nn.Module,
+        table: Tensor,
+        *,
+        prediction: Prediction = "eps",
+        channels: int = 3,
+        size: int | None = None,
+        classes: tuple[str, ...] | None = None,
+        time_scale: float = 1.0,
+        multiple: int = 1,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.prediction, self.time_scale = prediction, time_scale
+        self.channels, self.size, self.classes, self.multiple = channels, size, classes, multiple
+        self.sigma_min, self.sigma_max = float(table[0]), float(table[-1])
+        self.table = table.detach().double().cpu()
+        self.register_buffer("log_table", self.table.log(), persistent=False)
+
+    def step_of(self, sigma: Tensor) -> Tensor:
+        """Fractional trained step t (N,) of sigma (N,), clamped to the trained range."""
+        log_sigma, table = sigma.double().log(), self.log_table.double()
+        high = torch.searchsorted(table, log_sigma).clamp(1, len(table) - 1)
+        below, above = table[high - 1], table[high]
+        t: Tensor = high - 1 + (log_sigma - below) / (above - below)
+        return t.clamp(0, len(table) - 1).float()
+
+    def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        """D(x, sigma, label); see `Denoiser`."""
+        return self.with_variance(x, sigma, label)[0]
+
+    def with_variance(
+        self, x: Tensor, sigma: Tensor, label: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """D(x, sigma, label) and the learned variance fraction v in about [-1, 1], (N, C, H, W), or None.
+
+        v interpolates the log-variance of a reverse step between its bounds (Nichol and Dhariwal 2021, equation 15).
+        """
+        height, width = x.shape[-2:]
+        padded = pad_to_multiple(x / per_image((1 + sigma.double() ** 2).sqrt(), x), self.multiple)
+        raw = self.net(padded, self.step_of(sigma) * self.time_scale, label)[..., :height, :width].float()
+        out, fraction = raw.chunk(2, dim=1) if raw.shape[1] == 2 * self.channels else (raw, None)
+        s = per_image(sigma, x)
+        if self.prediction == "eps":
+            return x - s * out, fraction
+        if self.prediction == "x0":
+            return out, fraction
+        return (x - s * (1 + s**2).sqrt() * out) / (1 + s**2), fraction
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Grow x (N, C, H, W) at the right and the bottom to multiples of `multiple`, by reflection where it can."""
+    height, width = x.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    if not down and not right:
+        return x
+    mode = "reflect" if down < height and right < width else "replicate"
+    return F.pad(x, (0, right, 0, down), mode=mode)

@@ -1,0 +1,1 @@
+"""Samplers and solvers: plain functions over a denoiser. sigma is the only noise coordinate."""

@@ -1,0 +1,1 @@
+"""Training of priors from plans; needs the extra `train`."""

@@ -1,0 +1,246 @@
+"""The training loop: accelerate carries devices and processes, everything random is a function of the step."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import TorchDynamoPlugin
+from torch import Tensor
+
+from restorekit.errors import TrainingError
+from restorekit.models.config import ModelConfig, build_prior
+from restorekit.models.files import WEIGHTS, load_weights, save_weights
+from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.training.data import batches
+from restorekit.training.ema import Ema
+from restorekit.training.losses import denoising_loss, draw_sigmas
+from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
+from restorekit.training.report import Report, write_card
+
+CHECKPOINT = "checkpoint.pt"
+# Keys of a plan that a resumed run may change: they do not touch what is computed, or (steps) that is the wish.
+FREE_ON_RESUME = {"card": True, "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"}}
+FREE_ON_RESUME_DATA = {"folder", "cache", "workers"}
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    images: int = 0
+
+
+def learning_rate(plan: OptimizerPlan, steps: int, step: int) -> float:
+    """Learning rate of optimizer step number `step`, counted from 0, of `steps`."""
+    warm = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
+    fall = 0.5 * (1 + math.cos(math.pi * step / steps)) if plan.decay == "cosine" else 1.0
+    return plan.lr * warm * fall
+
+
+class Trainer:
+    """One run of a plan into one folder.
+
+    Arguments:
+        plan: what to train.
+        output: folder of the result and of the checkpoint that a resumed run starts from.
+        resume: go on from the checkpoint in `output`; the losses are those of a run that was never interrupted.
+        init_from: weights file to start from instead of fresh weights.
+    """
+
+    def __init__(self, plan: Plan, output: Path, *, resume: bool = False, init_from: Path | None = None) -> None:
+        self.plan, self.output = plan, output
+        saved = self._saved_state(resume)
+        self.accelerator = _accelerator(plan.run)
+        torch.manual_seed(plan.run.seed)
+        prior = build_prior(plan.model) if init_from is None else _matching(load_weights(init_from), init_from, plan)
+        prior.requires_grad_(True).train()
+        prior.to(self.accelerator.device)
+        if plan.run.channels_last:
+            prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(prior, plan.run.ema)
+        rule = plan.optimizer
+        optimizer = torch.optim.AdamW(prior.parameters(), lr=rule.lr, betas=rule.betas, weight_decay=rule.weight_decay)
+        self.bare = prior
+        self.progress = Progress()
+        if saved is not None:
+            prior.load_state_dict(saved["weights"])
+            self.ema.average.load_state_dict(saved["ema"])
+            optimizer.load_state_dict(saved["optimizer"])
+            self.progress = Progress(**saved["progress"])
+        self.prior, self.optimizer = self.accelerator.prepare(prior, optimizer)
+
+    def run(self, max_minutes: float | None = None) -> Progress:
+        """Train until the plan's last step or for `max_minutes`; leaves weights, card and checkpoint in `output`."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        plan, main = self.plan.run, self.accelerator.is_main_process
+        stop_at = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+        saved_at = sampled_at = time.monotonic()
+        with Report(self.output, plan.steps, self.progress.step, enabled=main) as report:
+            crops = self._crops()
+            losses: list[Tensor] = []
+            while self.progress.step < plan.steps and time.monotonic() < stop_at:
+                losses.append(self._step(crops))
+                if len(losses) == plan.log_steps or self.progress.step == plan.steps:
+                    report.log(self.progress.step, self.progress.images, self._checked(losses), self._rate())
+                    losses = []
+                if main and time.monotonic() - saved_at > 60 * plan.save_minutes:
+                    self.save(losses)
+                    saved_at = time.monotonic()
+                if main and plan.sample_minutes and time.monotonic() - sampled_at > 60 * plan.sample_minutes:
+                    report.samples(self.ema.average, self.progress.step, self.plan.data.crop)
+                    sampled_at = time.monotonic()
+            if main:
+                self.save(losses)
+        return self.progress
+
+    def save(self, losses: list[Tensor]) -> None:
+        """Write weights, card and checkpoint, each atomically; refuses when a loss since the last check is not finite."""
+        self._checked(losses)
+        dtype = getattr(torch, self.plan.run.weights)
+        save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.plan.model, dtype)
+        write_card(self.output, self.plan, self.progress.step, self.progress.images)
+        state = {
+            "plan": self.plan.model_dump(mode="json"),
+            "progress": vars(self.progress),
+            "weights": self.bare.state_dict(),
+            "ema": self.ema.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        part = self.output / (CHECKPOINT + ".part")
+        torch.save(state, part)
+        os.replace(part, self.output / CHECKPOINT)
+
+    def _crops(self) -> Any:
+        plan, processes = self.plan.run, self.accelerator.num_processes
+        block = plan.batch * processes
+        return batches(
+            self.plan.data,
+            channels=self.plan.model.channels,
+            seed=plan.seed,
+            device=self.accelerator.device,
+            count=plan.batch,
+            first=self.progress.step * plan.accumulate * block + self.accelerator.process_index * plan.batch,
+            stride=block,
+        )
+
+    def _step(self, crops: Any) -> Tensor:
+        """One step of the optimizer; returns the mean loss, still on the device."""
+        plan, step = self.plan, self.progress.step
+        total = torch.zeros((), device=self.accelerator.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(plan.optimizer, plan.run.steps, step)
+        for part in range(plan.run.accumulate):
+            with self.accelerator.accumulate(self.prior):
+                loss = self._loss(next(crops), part)
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients and plan.optimizer.clip is not None:
+                    self.accelerator.clip_grad_norm_(self.prior.parameters(), plan.optimizer.clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                total += loss.detach() / plan.run.accumulate
+        self.ema.update(self.bare, step)
+        self.progress.step += 1
+        self.progress.images += plan.run.batch * plan.run.accumulate * self.accelerator.num_processes
+        return total
+
+    def _loss(self, clean: Tensor, part: int) -> Tensor:
+        plan, device = self.plan, self.accelerator.device
+        place = (self.progress.step * plan.run.accumulate + part) * self.accelerator.num_processes
+        generator = torch.Generator(device).manual_seed(
+            (plan.run.seed << 40) + place + self.accelerator.process_index
+        )
+        sigma = draw_sigmas(plan.noise, self.bare.table, len(clean), generator).float()
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        noisy = clean + sigma[:, None, None, None] * noise
+        if plan.run.channels_last:
+            noisy = noisy.contiguous(memory_format=torch.channels_last)
+        return denoising_loss(plan.loss, plan.model.prediction, self.prior(noisy, sigma), clean, sigma)
+
+    def _checked(self, losses: list[Tensor]) -> float:
+        if not losses:
+            return math.nan
+        mean = torch.stack(losses).mean().item()
+        if not math.isfinite(mean):
+            first = self.progress.step - len(losses)
+            kept = self.output / CHECKPOINT
+            raise TrainingError(
+                f"the loss is {mean} within steps {first} to {self.progress.step}; the checkpoint before it is kept"
+                f" ({kept if kept.exists() else 'none yet'}). Lower optimizer.lr or optimizer.clip."
+            )
+        return mean
+
+    def _rate(self) -> float:
+        return learning_rate(self.plan.optimizer, self.plan.run.steps, self.progress.step - 1)
+
+    def _saved_state(self, resume: bool) -> dict[str, Any] | None:
+        path = self.output / CHECKPOINT
+        if not resume:
+            if path.exists():
+                raise TrainingError(f"{path} exists: --resume goes on from it, another --output starts anew")
+            return None
+        if not path.exists():
+            raise TrainingError(f"--resume: there is no {path}")
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        before, now = Plan.model_validate(saved["plan"]), self.plan
+        changed = [key for key in _flat(_fixed(now)) if _flat(_fixed(now))[key] != _flat(_fixed(before)).get(key)]
+        if changed:
+            raise TrainingError(f"--resume: the plan differs from that of {path} in {', '.join(changed)}")
+        return saved
+
+
+def _accelerator(run: RunPlan) -> Accelerator:
+    dynamo = TorchDynamoPlugin(backend="inductor") if run.compile else None
+    return Accelerator(
+        mixed_precision="bf16" if run.precision == "bfloat16" else "no",
+        gradient_accumulation_steps=run.accumulate,
+        dynamo_plugin=dynamo,
+        step_scheduler_with_optimizer=False,
+    )
+
+
+def _matching(prior: EpsilonPrior, source: Path, plan: Plan) -> EpsilonPrior:
+    wanted = build_prior(plan.model).net
+    ours, theirs = wanted.state_dict(), prior.net.state_dict()
+    if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
+        raise TrainingError(f"--init-from {source}: its network is not the plan's model.net")
+    fresh = build_prior(plan.model)
+    fresh.net.load_state_dict(theirs)
+    return fresh
+
+
+def _fixed(plan: Plan) -> dict[str, Any]:
+    """What a resumed run must have in common with the one before."""
+    run = plan.run.model_dump(mode="json", exclude=FREE_ON_RESUME["run"])  # type: ignore[arg-type]
+    data = plan.data.model_dump(mode="json", exclude=FREE_ON_RESUME_DATA)
+    rest = plan.model_dump(mode="json", include={"model", "noise", "loss", "optimizer"})
+    return {**rest, "run": run, "data": data}
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    pairs = (
+        _flat(value, f"{prefix}{key}.").items() if isinstance(value, dict) else [(prefix + key, value)]
+        for key, value in tree.items()
+    )
+    return dict(itertools.chain.from_iterable(pairs))
+
+
+def train(
+    plan: Plan,
+    output: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    max_minutes: float | None = None,
+) -> ModelConfig:
+    """Train a plan into the folder `output` (`model.safetensors`, `README.md`, `checkpoint.pt`, logs)."""
+    Trainer(plan, output, resume=resume, init_from=init_from).run(max_minutes)
+    return plan.model

@@ -1,0 +1,165 @@
+"""Training plans: TOML files checked by pydantic."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from restorekit.core.config import Config
+from restorekit.errors import OptionError, unknown
+from restorekit.models.config import ModelConfig
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class DataPlan(Config):
+    """A folder of photos and what is cut from it."""
+
+    folder: Path
+    """Images of any size in it and in its sub-folders; a relative path starts where the command is run."""
+    crop: int = Field(64, ge=8)
+    flip: bool = True
+    rotate: bool = True
+    """Quarter turns."""
+    cache: bool = True
+    """Decode every photo once and keep it as 8-bit values on the training device; without, workers decode each crop."""
+    workers: int = Field(2, ge=0)
+
+
+class NoisePlan(Config):
+    """Which noise levels are trained how often."""
+
+    distribution: Literal["uniform-t", "lognormal"] = "uniform-t"
+    """uniform-t is Ho et al.'s; lognormal is Karras et al.'s (2022, table 1), in sigma."""
+    mean: float = -1.2
+    std: Positive = 1.2
+    """Mean and standard deviation of log sigma."""
+    uniform_share: float = Field(0.0, ge=0, le=1)
+    """Share of the lognormal's draws that are taken uniformly from the trained steps instead."""
+
+
+class LossPlan(Config):
+    """What is compared, and how levels are weighted."""
+
+    norm: Literal["l2", "l1"] = "l2"
+    weighting: Literal["simple", "p2", "min-snr"] = "simple"
+    p2_gamma: Positive = 1.0
+    p2_k: Positive = 1.0
+    """Choi et al. 2022 (arXiv 2204.00227, equation 8)."""
+    snr_gamma: Positive = 5.0
+    """Hang et al. 2023 (arXiv 2303.09556, section 3.4)."""
+
+
+class OptimizerPlan(Config):
+    """AdamW and its learning rate."""
+
+    lr: Positive = 4e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: Positive | None = 1.0
+    """Largest gradient norm; null for none."""
+    warmup: int = Field(200, ge=0)
+    decay: Literal["cosine", "none"] = "cosine"
+    """cosine falls to zero at the last step."""
+
+
+class RunPlan(Config):
+    """Length, batch, and what is written when."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1)
+    """Per process; times `accumulate` and the number of processes for one step of the optimizer."""
+    accumulate: int = Field(1, ge=1)
+    ema: float = Field(0.999, ge=0, lt=1)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    channels_last: bool = True
+    compile: bool = False
+    seed: int = 0
+    log_steps: int = Field(20, ge=1)
+    save_minutes: Positive = 10.0
+    sample_minutes: Positive | None = 30.0
+    """A grid of DDIM samples this often; null for none."""
+    weights: Literal["float16", "float32"] = "float16"
+
+
+class CardPlan(Config):
+    """What the model card says beside what was measured."""
+
+    name: str
+    license: str = "apache-2.0"
+    data: str
+    """Sources and terms of the training data."""
+
+
+class Plan(Config):
+    """One training, whole."""
+
+    card: CardPlan
+    model: ModelConfig = ModelConfig()
+    data: DataPlan
+    noise: NoisePlan = NoisePlan()
+    loss: LossPlan = LossPlan()
+    optimizer: OptimizerPlan = OptimizerPlan()
+    run: RunPlan
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Plan:
+        if self.data.crop % self.model.net.factor:
+            raise ValueError(f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}")
+        return self
+
+
+def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
+    """The plan in a TOML file, with `a.b=value` overrides; OptionError names what does not fit."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"{path}: not a readable TOML plan ({error})") from error
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        return Plan.model_validate(raw)
+    except ValidationError as error:
+        raise OptionError(f"{path}: {_explain(error)}") from error
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise OptionError(f"--set {override!r}: allowed: key.subkey=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None if text in ("null", "none") else text
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        raw = raw.setdefault(parent, {})
+        if not isinstance(raw, dict):
+            raise OptionError(f"--set {override!r}: {parent!r} is a value, not a section")
+    raw[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a plan in one line."""
+    first = error.errors()[0]
+    *parents, last = [str(part) for part in first["loc"]] or ["plan"]
+    where = ".".join([*parents, last])
+    if first["type"] == "extra_forbidden":
+        return unknown("key", last, _keys(parents), ".".join(parents) or "the plan")
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where}: {first['msg']} (found {json.dumps(first['input'], default=str)})"
+
+
+def _keys(parents: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Plan
+    for parent in parents:
+        annotation = model.model_fields[parent].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

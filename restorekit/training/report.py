@@ -1,0 +1,101 @@
+"""What a training says of itself: progress bar, TensorBoard, sample grids and the model card."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard.writer import SummaryWriter
+from torchvision.utils import make_grid, save_image
+
+from restorekit.core.ladders import ladder_for
+from restorekit.core.noise import ImageNoise
+from restorekit.models.files import CARD
+from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.sampling.samplers import sample_ddim
+from restorekit.training.plan import Plan
+
+SAMPLES, SAMPLE_STEPS = 16, 25
+
+
+class Report:
+    """Progress on the terminal and in `output/logs` for TensorBoard."""
+
+    def __init__(self, output: Path, steps: int, done: int, *, enabled: bool) -> None:
+        self.output, self.enabled = output, enabled
+        columns = TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+        self.bar = Progress(*columns, TimeRemainingColumn(), disable=not enabled)
+        self.task = self.bar.add_task("", total=steps, completed=done)
+        self.writer = SummaryWriter(str(output / "logs")) if enabled else None  # type: ignore[no-untyped-call]
+        self._last: tuple[int, float] | None = None
+
+    def __enter__(self) -> Report:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        if self.writer is not None:
+            self.writer.close()  # type: ignore[no-untyped-call]
+
+    def log(self, step: int, images: int, loss: float, lr: float) -> None:
+        """Mean loss since the last call, learning rate, and images per second."""
+        now = time.monotonic()
+        if self._last is None:
+            self._last = images, now
+        seen, since = self._last
+        speed = (images - seen) / (now - since) if now > since else 0.0
+        self._last = images, now
+        text = f"loss {loss:.4f}  {speed:.1f} images/s"
+        self.bar.update(self.task, completed=step, description=text)
+        if self.writer is not None:
+            for name, value in (("loss", loss), ("lr", lr), ("images_per_second", speed)):
+                self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            if not self.bar.console.is_terminal:
+                self.bar.console.print(f"step {step}  images {images}  {text}  lr {lr:.2e}", soft_wrap=True)
+
+    def samples(self, prior: EpsilonPrior, step: int, size: int) -> None:
+        """A grid of DDIM samples into `output/samples` and TensorBoard."""
+        noise = ImageNoise(range(SAMPLES))
+        device = next(prior.parameters()).device
+        with torch.inference_mode():
+            start = noise.like(torch.empty(SAMPLES, prior.channels, size, size, device=device)) * prior.sigma_max
+            images = sample_ddim(prior, start, ladder_for(prior, SAMPLE_STEPS), noise)
+        grid = make_grid((images.clamp(-1, 1) + 1) / 2, nrow=4)
+        folder = self.output / "samples"
+        folder.mkdir(exist_ok=True)
+        save_image(grid, folder / f"{step:08d}.png")
+        if self.writer is not None:
+            self.writer.add_image("samples", grid, step)  # type: ignore[no-untyped-call]
+
+
+def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
+    """The model card, with front matter as the Hub reads it; written atomically."""
+    net = plan.model.net
+    text = f"""---
+license: {plan.card.license}
+library_name: restorekit
+pipeline_tag: image-to-image
+---
+# {plan.card.name}
+
+A {plan.model.family} prior of restorekit: D(x, sigma) = E[x0 | x] for images in [-1, 1].
+
+- Network: U-Net, {net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level.
+- Process: {plan.model.schedule.kind} schedule, {plan.model.schedule.steps} steps, predicts {plan.model.prediction}.
+- Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.
+- Data: {plan.card.data}
+
+## Measured quality
+
+None yet: `restorekit evaluate` measures it.
+"""
+    part = output / (CARD + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, output / CARD)

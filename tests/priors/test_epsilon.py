@@ -1,0 +1,79 @@
+import pytest
+import torch
+from restorekit.core.denoiser import Denoiser, VarianceDenoiser
+from restorekit.core.ladders import linear_betas, sigmas_from_betas
+from restorekit.priors.epsilon import EpsilonPrior, pad_to_multiple
+
+from tests import golden
+from tests.sampling.test_samplers import StandIn
+
+TABLE = sigmas_from_betas(linear_betas(1000))
+
+
+def test_is_a_denoiser() -> None:
+    prior = EpsilonPrior(StandIn(), TABLE)
+    assert isinstance(prior, Denoiser)
+    assert isinstance(prior, VarianceDenoiser)
+    assert prior.sigma_max == pytest.approx(157.4, abs=0.1)
+
+
+def test_steps_and_denoised_images_agree_with_k_diffusion() -> None:
+    want = golden.load("kdiffusion_sigmas_and_samplers")
+    prior = EpsilonPrior(StandIn(), TABLE)
+    want.agrees("output.table.t_of_query", prior.step_of(want["input.query_sigmas"]))
+    for index, sigma in enumerate(want.facts["parameters"]["wrapper_sigmas"]):
+        got = prior(want["input.x"] * sigma, torch.full((2,), sigma))
+        want.agrees(f"output.wrapper.denoised{index}", got)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_predictions_of_a_perfect_network_give_the_clean_image(prediction: str) -> None:
+    torch.manual_seed(0)
+    clean, eps = torch.randn(3, 3, 6, 6), torch.randn(3, 3, 6, 6)
+    sigma = torch.tensor([0.05, 0.7, 20.0])
+    s = sigma.reshape(-1, 1, 1, 1)
+    scale = (1 + s**2).rsqrt()
+    answer = {"eps": eps, "x0": clean, "v": scale * eps - s * scale * clean}[prediction]
+    prior = EpsilonPrior(_Fixed(answer), TABLE, prediction=prediction)
+    torch.testing.assert_close(prior(clean + s * eps, sigma), clean, rtol=0, atol=1e-5)
+
+
+def test_any_size_is_padded_to_the_networks_multiple() -> None:
+    seen = []
+
+    def net(x, t, label):
+        seen.append(tuple(x.shape[-2:]))
+        return torch.zeros_like(x)
+
+    prior = EpsilonPrior(_Wrapped(net), TABLE, multiple=8)
+    for height, width in [(13, 8), (1, 1), (16, 16)]:
+        x = torch.randn(1, 3, height, width)
+        torch.testing.assert_close(prior(x, torch.tensor([0.5])), x)
+    assert seen == [(16, 8), (8, 8), (16, 16)]
+
+
+def test_padding_reflects_where_it_can() -> None:
+    x = torch.arange(6.0).reshape(1, 1, 1, 6)
+    assert pad_to_multiple(x, 8)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 5, 5]
+    y = torch.arange(12.0).reshape(1, 1, 2, 6).expand(1, 1, 2, 6)
+    assert pad_to_multiple(y, 4)[0, 0, :, 0].tolist() == [0, 6, 6, 6]
+    z = torch.arange(3.0).reshape(1, 1, 3, 1).expand(1, 1, 3, 3)
+    assert pad_to_multiple(z, 4)[0, 0, :, 0].tolist() == [0, 1, 2, 1]
+
+
+class _Fixed(torch.nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x, t, label=None):
+        return self.answer
+
+
+class _Wrapped(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x, t, label=None):
+        return self.function(x, t, label)

@@ -1,0 +1,166 @@
+"""Trajectories of the published implementations, replayed; and what a Gaussian prior must give."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from restorekit.core.ladders import (
+    cosine_betas,
+    karras_ladder,
+    linear_betas,
+    respaced_steps,
+    sigmas_from_betas,
+    table_ladder,
+)
+from restorekit.core.noise import ImageNoise
+from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.sampling.samplers import (
+    sample_ancestral,
+    sample_ddim,
+    sample_dpmpp_2m,
+    sample_euler,
+    sample_heun,
+)
+from torch import Tensor, nn
+
+from tests import golden
+from tests.priors.gaussian import GaussianPrior
+
+DDPM, GUIDED, KDIFFUSION = "ddpm_process", "gd_sampling", "kdiffusion_sigmas_and_samplers"
+VARIANCES = {"fixed_small": "small", "fixed_large": "large", "learned_range": "learned"}
+
+
+class StandIn(nn.Module):
+    """The analytic network of the golden files; with a variance head when asked."""
+
+    def __init__(self, *, variance: bool = False) -> None:
+        super().__init__()
+        self.variance = variance
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        eps = golden.stand_in_eps(x, t)
+        return torch.cat([eps, golden.stand_in_variance(x, t)], dim=1) if self.variance else eps
+
+
+class Trajectory:
+    """Collects every state and D, states in the variance-preserving scale."""
+
+    def __init__(self, ladder: Tensor) -> None:
+        self.ladder, self.states, self.denoised = ladder, [], []
+
+    def __call__(self, index: int, x: Tensor, denoised: Tensor) -> None:
+        self.states.append(x / math.sqrt(1 + self.ladder[index + 1].item() ** 2))
+        self.denoised.append(denoised)
+
+
+@pytest.mark.parametrize("run", golden.load(DDPM).facts["runs"])
+def test_ancestral_replays_ho_et_al(run: str) -> None:
+    want = golden.load(DDPM)
+    facts = want.facts["runs"][run]
+    table = sigmas_from_betas(linear_betas(1000))
+    ladder = table_ladder(table, range(facts["curr_step"]))[: facts["n_steps"] + 1]
+    start, draws = want[f"input.{facts['inputs']}.x"], want[f"input.{facts['inputs']}.noise"]
+    seen = Trajectory(ladder)
+    sample_ancestral(
+        EpsilonPrior(StandIn(), table, channels=start.shape[1]),
+        start * (1 + ladder[0].float() ** 2).sqrt(),
+        ladder,
+        golden.Recorded(draws),
+        variance=VARIANCES[facts["var"].replace("fixed", "fixed_")],
+        on_step=seen,
+    )
+    kept = slice(facts["keep_every"] - 1, None, facts["keep_every"])
+    want.agrees(f"output.{run}.samples", torch.stack(seen.states[kept]))
+    want.agrees(f"output.{run}.pred_xstart", torch.stack(seen.denoised[kept]))
+
+
+UNGUIDED = {k: v for k, v in golden.load(GUIDED).facts["runs"].items() if not v["cond"] and k != "ddim_reverse"}
+
+
+@pytest.mark.parametrize("run", UNGUIDED)
+def test_chains_replay_guided_diffusion(run: str) -> None:
+    want, facts = golden.load(GUIDED), UNGUIDED[run]
+    steps = facts["T"]
+    betas = cosine_betas(steps) if facts["sched"] == "cosine" else linear_betas(steps, 0.1 / steps, 20 / steps)
+    table = sigmas_from_betas(betas)
+    kept = respaced_steps(steps, facts["respacing"] or str(steps))
+    ladder = table_ladder(table, kept)
+    prior = EpsilonPrior(
+        StandIn(variance=facts["var"] == "learned_range"),
+        table,
+        time_scale=1000 / steps if facts["rescale_timesteps"] else 1.0,
+    )
+    seen = Trajectory(ladder)
+    common = {"clip": facts["clip"], "on_step": seen}
+    start = want["input.x_T"] * (1 + ladder[0].float() ** 2).sqrt()
+    noise = golden.Recorded(want["input.noise"])
+    if facts["kind"] == "p_sample":
+        sample_ancestral(prior, start, ladder, noise, variance=VARIANCES[facts["var"]], **common)
+    else:
+        sample_ddim(prior, start, ladder, noise, eta=facts["eta"], **common)
+    want.agrees(f"output.{run}.samples", torch.stack(seen.states))
+    want.agrees(f"output.{run}.pred_xstart", torch.stack(seen.denoised))
+
+
+@pytest.mark.parametrize("sampler", [sample_euler, sample_heun, sample_dpmpp_2m], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("prior", ["analytic", "wrapped"])
+@pytest.mark.parametrize("grid", ["karras", "table"])
+def test_ode_samplers_replay_k_diffusion(prior: str, grid: str, sampler) -> None:
+    want = golden.load(KDIFFUSION)
+    table = sigmas_from_betas(linear_betas(1000))
+    ladders = {"table": "output.table.get_sigmas", "karras": "output.karras"}
+    ladder = want["output.karras_from_table" if (prior, grid) == ("wrapped", "karras") else ladders[grid]].double()
+    denoiser = GaussianPrior() if prior == "analytic" else EpsilonPrior(StandIn(), table)
+    start = want["input.x"] * ladder[0].float()
+    states = [start]
+    final = sampler(denoiser, start, ladder, on_step=lambda i, x, d: states.append(x))
+    name = f"output.{prior}.{grid}.{sampler.__name__.removeprefix('sample_')}"
+    want.agrees(f"{name}.states", torch.stack(states))
+    want.agrees(f"{name}.final", final)
+
+
+ALL = {
+    "ancestral": lambda p, x, ladder, noise: sample_ancestral(p, x, ladder, noise, clip=False),
+    "ddim": lambda p, x, ladder, noise: sample_ddim(p, x, ladder, noise, clip=False),
+    "ddim-eta": lambda p, x, ladder, noise: sample_ddim(p, x, ladder, noise, eta=0.7, clip=False),
+    "euler": lambda p, x, ladder, noise: sample_euler(p, x, ladder),
+    "heun": lambda p, x, ladder, noise: sample_heun(p, x, ladder),
+    "dpmpp_2m": lambda p, x, ladder, noise: sample_dpmpp_2m(p, x, ladder),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_samples_of_a_gaussian_prior_have_its_mean_and_deviation(name: str) -> None:
+    prior = GaussianPrior(mean=0.3, std=0.5)
+    noise = ImageNoise(range(4))
+    x = noise.like(torch.empty(4, 1, 100, 100)) * 80
+    got = ALL[name](prior, x, karras_ladder(80, 0.002, 200), noise)
+    assert got.mean().item() == pytest.approx(0.3, abs=0.02)
+    assert got.std().item() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_step_is_one_denoising(name: str) -> None:
+    prior = GaussianPrior(mean=0.3, std=0.5)
+    noise = ImageNoise([0])
+    x = noise.like(torch.empty(1, 3, 7, 5)) * 80
+    got = ALL[name](prior, x, karras_ladder(80, 0.002, 1), noise)
+    torch.testing.assert_close(got, prior(x, torch.tensor([80.0])))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_batch_gives_what_single_images_give(name: str) -> None:
+    prior, ladder = GaussianPrior(), karras_ladder(10, 0.1, 5)
+
+    def run(seeds: list[int]) -> Tensor:
+        noise = ImageNoise(seeds)
+        return ALL[name](prior, noise.like(torch.empty(len(seeds), 3, 6, 5)) * 10, ladder, noise)
+
+    torch.testing.assert_close(run([3, 9]), torch.cat([run([3]), run([9])]))
+
+
+def test_learned_variance_needs_a_prior_that_has_it() -> None:
+    with pytest.raises(ValueError, match="learned"):
+        sample_ancestral(GaussianPrior(), torch.zeros(1, 3, 4, 4), karras_ladder(1, 0.1, 2), ImageNoise([0]), variance="learned")
