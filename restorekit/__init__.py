@@ -1,1 +1,78 @@
-"""restorekit"""
+"""restorekit: restore folders of real photos with generative priors.
+
+The names below are what a plugin or a notebook may use. Each is imported when it is first asked for, so that
+`import restorekit` and `restorekit --help` do not load torch. Every recipe, a plugin's too, is also a function here:
+`restorekit.denoise(...)`, `restorekit.inpaint(...)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from restorekit.core.denoiser import Denoiser as Denoiser
+    from restorekit.core.denoiser import denoise_at as denoise_at
+    from restorekit.core.ladders import geometric_ladder as geometric_ladder
+    from restorekit.core.ladders import karras_ladder as karras_ladder
+    from restorekit.core.ladders import ladder_for as ladder_for
+    from restorekit.core.noise import ImageNoise as ImageNoise
+    from restorekit.core.operators import Identity as Identity
+    from restorekit.core.operators import LinearOperator as LinearOperator
+    from restorekit.core.operators import Masking as Masking
+    from restorekit.core.recipe import Option as Option
+    from restorekit.core.recipe import Recipe as Recipe
+    from restorekit.core.recipe import SideImage as SideImage
+    from restorekit.core.recipe import recipe as recipe
+    from restorekit.errors import RestorekitError as RestorekitError
+    from restorekit.hooks import hookimpl as hookimpl
+    from restorekit.models.registry import load_prior as load_prior
+    from restorekit.priors.tiled import Tiled as Tiled
+    from restorekit.priors.tiled import only_where as only_where
+    from restorekit.sampling.consistent import plug_and_play as plug_and_play
+    from restorekit.sampling.consistent import sample_consistent as sample_consistent
+    from restorekit.sampling.samplers import sample_ancestral as sample_ancestral
+    from restorekit.sampling.samplers import sample_ddim as sample_ddim
+    from restorekit.sampling.samplers import sample_dpmpp_2m as sample_dpmpp_2m
+    from restorekit.sampling.samplers import sample_euler as sample_euler
+    from restorekit.sampling.samplers import sample_heun as sample_heun
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "core.denoiser": ("Denoiser", "denoise_at"),
+    "core.ladders": ("geometric_ladder", "karras_ladder", "ladder_for"),
+    "core.noise": ("ImageNoise",),
+    "core.operators": ("Identity", "LinearOperator", "Masking"),
+    "core.recipe": ("Option", "Recipe", "SideImage", "recipe"),
+    "errors": ("RestorekitError",),
+    "hooks": ("hookimpl",),
+    "models.registry": ("load_prior",),
+    "priors.tiled": ("Tiled", "only_where"),
+    "sampling.consistent": ("plug_and_play", "sample_consistent"),
+    "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_PLACES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"restorekit.{_PLACES[name]}"), name)
+    if name.startswith("_") or importlib.util.find_spec(f"restorekit.{name}") is not None:
+        # `from restorekit import module` asks here first, and goes on to import it.
+        raise AttributeError(name)
+    from restorekit.commands import python_function
+    from restorekit.plugins import recipes
+
+    found = recipes().get(name.replace("_", "-"))
+    if found is None:
+        raise AttributeError(f"module 'restorekit' has no attribute or recipe {name!r}")
+    return python_function(found)
+
+
+def __dir__() -> list[str]:
+    from restorekit.plugins import recipes
+
+    return sorted([*globals(), *__all__, *(name.replace("-", "_") for name in recipes())])

@@ -40,7 +40,7 @@ class ModelConfig(Config):
     prediction: Literal["eps", "x0", "v"] = "eps"
     channels: int = Field(3, ge=1)
     size: int | None = Field(64, ge=1)
-    """Side of the windows that it was trained on."""
+    """Side of the windows that it was trained on; a network that is local (see `UNetConfig`) takes any."""
     classes: tuple[str, ...] | None = None
 
 
@@ -51,7 +51,7 @@ def build_prior(config: ModelConfig) -> EpsilonPrior:
         config.schedule.table(),
         prediction=config.prediction,
         channels=config.channels,
-        size=config.size,
+        size=None if config.net.is_local else config.size,
         classes=config.classes,
         time_scale=config.schedule.time_scale,
         multiple=config.net.factor,

@@ -262,6 +262,8 @@ class UNet(nn.Module):
             if low_res is None:
                 raise ValueError("UNet: a super-resolution network needs low_res")
             x = torch.cat([x, F.interpolate(low_res, x.shape[-2:], mode="bilinear")], dim=1)
+        if self.config.norm == "layer":
+            x = x.contiguous(memory_format=torch.channels_last)
         kept = []
         for stage in self.input_blocks:
             x = stage(x, embedding)

@@ -1,0 +1,187 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restorekit import __version__
+from restorekit.commands import typer_command
+from restorekit.errors import OptionError, RestorekitError
+from restorekit.plugins import plugins, recipes, warn_of_broken_plugins
+
+HELP = "Restore folders of real photos with generative priors."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"restorekit {__version__}")
+        raise typer.Exit
+
+
+def build_app() -> typer.Typer:
+    """The application: restorekit's own commands, and one for every recipe."""
+    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def options(
+        version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it.")] = False,
+    ) -> None: ...
+
+    for name, recipe in recipes().items():
+        app.command(name, rich_help_panel="Recipes")(typer_command(recipe))
+    app.command("train")(train)
+    app.command("plugins")(list_plugins)
+    models = typer.Typer(help="List the priors that ship with restorekit, or push one to the Hub.")
+    models.callback(invoke_without_command=True)(list_models)
+    models.command("push")(push)
+    app.add_typer(models, name="models")
+    evaluate = typer.Typer(help="Measure priors beside classical baselines.", no_args_is_help=True)
+    evaluate.command("denoise")(evaluate_denoise)
+    evaluate.command("inpaint")(evaluate_inpaint)
+    app.add_typer(evaluate, name="evaluate")
+    return app
+
+
+def train(
+    plan: Annotated[Path, typer.Argument(help="Training plan in TOML.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; by default runs/PLAN.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and stop.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output.")] = False,
+    init_from: Annotated[str | None, typer.Option(help="Prior to start from, as --model takes it.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop, saved, after this long.", min=0)] = None,
+) -> None:
+    """Train a prior from a plan."""
+    from restorekit.training.plan import read_plan
+
+    resolved = read_plan(plan, set_ or ())
+    if dry_run:
+        print(resolved.model_dump_json(indent=2))
+        return
+    try:
+        from restorekit.training.loop import train as run
+    except ModuleNotFoundError as error:
+        raise OptionError(f"train: {error.name} is not installed; pip install 'restorekit[train]'") from error
+    from restorekit.models.registry import find_weights
+
+    folder = output or Path("runs") / plan.stem
+    start = None if init_from is None else find_weights(init_from)
+    run(resolved, folder, resume=resume, init_from=start, max_minutes=max_minutes)
+    print(f"train: weights, card and checkpoint are in {folder}")
+
+
+def list_models(context: typer.Context) -> None:
+    """List the priors that ship with restorekit."""
+    if context.invoked_subcommand is not None:
+        return
+    from restorekit.models.files import read_config
+    from restorekit.models.registry import bundled_models
+
+    for model in bundled_models():
+        config = read_config(model.path)
+        classes = f", classes {', '.join(config.classes)}" if config.classes else ""
+        kind = f"{config.family}, {config.channels} channels, trained at {config.size} px{classes}"
+        print(f"{model.name}  {kind}, {model.bytes / 1e6:.1f} MB")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder that `restorekit train` wrote.")],
+    name: Annotated[str, typer.Argument(help="org/name on the Hugging Face Hub.")],
+) -> None:
+    """Send a model folder to the Hugging Face Hub."""
+    from restorekit.models.registry import push_model
+
+    print(push_model(folder, name))
+
+
+def list_plugins() -> None:
+    """List the plugins and what each brings."""
+    for plugin in plugins():
+        what = f"failed: {plugin.error}" if plugin.error else "recipes " + ", ".join(r.name for r in plugin.recipes)
+        print(f"{plugin.name}  {plugin.distribution} {plugin.version}  {what}")
+
+
+EVALUATED = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
+MODEL = Annotated[str, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")]
+EVERY = Annotated[int, typer.Option(help="Take every Nth photo.", min=1)]
+BASELINES = Annotated[bool, typer.Option("--baselines/--no-baselines", help="Measure classical methods as well.")]
+
+
+def evaluate_denoise(
+    folder: EVALUATED,
+    sigma: Annotated[list[str], typer.Option(help="Noise levels in 8-bit units: 15 25 50.")],
+    model: MODEL = "ddpm-photo",
+    every: EVERY = 1,
+    baselines: BASELINES = True,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> None:
+    """PSNR and SSIM of denoising, beside NLM, wavelets, TV and, where installed, BM3D."""
+    from restorekit.evaluation.denoising import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    evaluate(folder, _numbers(sigma), model, engine, every=every, baselines=baselines, seed=seed, say=print)
+
+
+def evaluate_inpaint(
+    folder: EVALUATED,
+    mask: Annotated[list[Path], typer.Option(help="Masks; KIND-WxH.png serves photos of that size. White is filled.")],
+    mode: Annotated[list[str] | None, typer.Option(help="Modes to measure: mean, sample.")] = None,
+    model: MODEL = "ddpm-photo",
+    every: EVERY = 1,
+    baselines: BASELINES = True,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> None:
+    """PSNR and SSIM of inpainting, inside the hole, beside biharmonic and, where installed, Telea and Navier-Stokes."""
+    from restorekit.evaluation.inpainting import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    evaluate(folder, mask, mode or ["mean"], model, engine, every=every, baselines=baselines, seed=seed, say=print)
+
+
+def _numbers(texts: list[str]) -> list[float]:
+    """Numbers of repeated options, each possibly several in one word."""
+    try:
+        return [float(word) for text in texts for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise OptionError(f"--sigma: found {' '.join(texts)}, allowed: numbers from 0 to 255") from None
+
+
+# Options that take several words after one flag: `--sigma 15 25 50`.
+SEVERAL = ("--sigma", "--mask", "--mode")
+
+
+def _spread(arguments: list[str]) -> list[str]:
+    """`evaluate ... --sigma 15 25 50` as `--sigma 15 --sigma 25 --sigma 50`."""
+    if arguments[:1] != ["evaluate"]:
+        return arguments
+    result: list[str] = []
+    flag = None
+    for word in arguments:
+        if word.startswith("--"):
+            flag, fresh = (word, True) if word in SEVERAL else (None, False)
+        elif flag is not None:
+            result += [word] if fresh else [flag, word]
+            fresh = False
+            continue
+        result.append(word)
+    return result
+
+
+def main() -> None:
+    """Entry point: errors of the input are one line on standard error."""
+    warn_of_broken_plugins()
+    try:
+        build_app()(_spread(sys.argv[1:]))
+    except RestorekitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, OptionError) else 1)

@@ -1,0 +1,208 @@
+"""Recipes: functions from a degraded image, a prior and noise to a restored image, and what their options are.
+
+This module is imported by `restorekit --help` and therefore knows no torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from restorekit.errors import OptionError, unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# Positional parameters that every recipe has, in this order.
+FIRST = ("y", "prior", "noise")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a recipe: a number, a choice (typing.Literal), a switch (bool), or a number or word (a union).
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        min, max: allowed range of a number, ends included.
+    """
+
+    help: str
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class SideImage:
+    """A further image that a recipe needs beside the photo, of the photo's size, such as a mask.
+
+    The recipe gets (N, channels, H, W) in [0, 1].
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        channels: 1 or 3.
+        invertible: offers `--invert-NAME`, which turns white into black.
+    """
+
+    help: str
+    channels: Literal[1, 3] = 1
+    invertible: bool = True
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One checked option or side image of a recipe."""
+
+    name: str
+    spec: Option | SideImage
+    kind: type = float
+    """int, float, bool or str, of options."""
+    words: tuple[str, ...] = ()
+    """Words that are allowed: all there are for str, beside a number otherwise."""
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        """True when there is no default."""
+        return self.default is inspect.Parameter.empty
+
+    def checked(self, value: Any, where: str) -> Any:
+        """The value of an option, converted from text if need be; OptionError says what is allowed."""
+        if isinstance(self.spec, SideImage) or value == self.default or value in self.words:
+            return value
+        if self.kind is str:
+            raise OptionError(unknown("value", str(value), self.words, f"{where} {self.name}"))
+        try:
+            number = self.kind(value)
+        except (TypeError, ValueError):
+            raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}") from None
+        low, high = self.spec.min, self.spec.max
+        # Written so that NaN is refused too.
+        if self.kind is not bool and not ((low is None or number >= low) and (high is None or number <= high)):
+            raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
+        if number != number:
+            raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
+        return number
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, in words."""
+        if isinstance(self.spec, SideImage):
+            return f"an image of {self.spec.channels} channels"
+        if self.kind is str:
+            return ", ".join(self.words)
+        low, high = self.spec.min, self.spec.max
+        kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.kind]
+        ranged = {
+            (False, False): "",
+            (True, False): f" from {low:g}" if low is not None else "",
+            (False, True): f" up to {high:g}" if high is not None else "",
+            (True, True): f" from {low:g} to {high:g}" if low is not None and high is not None else "",
+        }[(low is not None, high is not None)]
+        return f"{kind}{ranged}" + "".join(f", or {word}" for word in self.words)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named, checked recipe; calling it calls the function.
+
+    Attributes:
+        name: the command and, with underscores, the Python function.
+        function: (y, prior, noise, *, options and side images) -> restored, like y.
+        parameters: its options and side images.
+        model: the prior that is used when none is named.
+        samples: True when several answers of one image can differ, so that `--samples` makes sense.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    model: str
+    samples: bool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    @property
+    def doc(self) -> str:
+        """The docstring, cleaned."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        """Parameters that are no images."""
+        return tuple(p for p in self.parameters if isinstance(p.spec, Option))
+
+    @property
+    def side_images(self) -> tuple[Parameter, ...]:
+        """Parameters that are images."""
+        return tuple(p for p in self.parameters if isinstance(p.spec, SideImage))
+
+    def checked(self, values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+        """All parameters with their values checked and defaults filled in; OptionError otherwise."""
+        where = where or self.name
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in values:
+            if name not in known:
+                raise OptionError(unknown("option", name, known, where))
+        for name, parameter in known.items():
+            if parameter.required and values.get(name) is None:
+                raise OptionError(f"{where}: {name} is missing ({parameter.allowed})")
+        return {n: p.checked(values.get(n, p.default), where) for n, p in known.items()}
+
+
+def recipe(name: str, *, model: str = "ddpm-photo", samples: bool = False) -> Callable[[F], Recipe]:
+    """Make a recipe of a function (y, prior, noise, *, options); a wrong signature is a TypeError at once."""
+    if not NAME.fullmatch(name):
+        raise TypeError(f"recipe {name!r}: allowed: lower-case words joined by hyphens")
+
+    def wrap(function: F) -> Recipe:
+        signature = inspect.signature(function).parameters
+        if tuple(signature)[: len(FIRST)] != FIRST:
+            raise TypeError(f"recipe {name!r}: the first parameters are {FIRST}, found {tuple(signature)}")
+        if not function.__doc__:
+            raise TypeError(f"recipe {name!r}: needs a docstring; its first line is the command's help")
+        hints = _hints(function)
+        parameters = tuple(_parameter(name, p, hints[p.name]) for p in list(signature.values())[len(FIRST) :])
+        return Recipe(name, function, parameters, model, samples)
+
+    return wrap
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Type hints; names that are only imported for type checkers (Tensor) become object, so that nothing is loaded."""
+    names: Mapping[str, Any] = {"Tensor": object, "Denoiser": object, "Noise": object, "ImageNoise": object}
+    bare = types.SimpleNamespace(**names)
+    missing = {n: v for n, v in vars(bare).items() if n not in getattr(function, "__globals__", {})}
+    return typing.get_type_hints(function, localns=missing, include_extras=True)
+
+
+def _parameter(recipe_name: str, parameter: inspect.Parameter, hint: Any) -> Parameter:
+    where = f"recipe {recipe_name!r}: parameter {parameter.name!r}"
+    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+        raise TypeError(f"{where} must follow a bare *")
+    spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Option | SideImage)), None)
+    if get_origin(hint) is not Annotated or spec is None:
+        raise TypeError(f"{where} needs Annotated[type, Option(...)] or Annotated[Tensor, SideImage(...)]")
+    if isinstance(spec, SideImage):
+        return Parameter(parameter.name, spec, default=parameter.default)
+    kind, words = _kind(get_args(hint)[0])
+    if kind is None or (parameter.default is inspect.Parameter.empty and kind is bool):
+        raise TypeError(f"{where}: allowed types: int, float, bool with a default, Literal words, number | Literal")
+    return Parameter(parameter.name, spec, kind, words, parameter.default)
+
+
+def _kind(hint: Any) -> tuple[type | None, tuple[str, ...]]:
+    if hint in (int, float, bool):
+        return hint, ()
+    if get_origin(hint) is Literal:
+        return str, get_args(hint)
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        parts = [_kind(part) for part in get_args(hint) if part is not type(None)]
+        kinds = {kind for kind, _ in parts if kind not in (str, None)}
+        if len(kinds) == 1:
+            return kinds.pop(), tuple(word for _, words in parts for word in words)
+    return None, ()

@@ -1,0 +1,89 @@
+"""Where priors come from: bundled names, folders, and the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from restorekit.errors import ModelError, unknown
+from restorekit.models.files import CARD, WEIGHTS, load_weights
+from restorekit.priors.epsilon import EpsilonPrior
+
+BUNDLED = Path(__file__).parent.parent / "weights"
+HUB = "hf://"
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A prior that ships with restorekit."""
+
+    name: str
+    path: Path
+    bytes: int
+
+
+def bundled_models() -> list[BundledModel]:
+    """The priors inside the package, by name."""
+    files = sorted(BUNDLED.glob(f"*/{WEIGHTS}"))
+    return [BundledModel(file.parent.name, file, file.stat().st_size) for file in files]
+
+
+def find_weights(source: str | Path) -> Path:
+    """The weights file of a bundled name, a folder, a file, or `hf://org/name@revision`."""
+    text = str(source)
+    if text.startswith(HUB):
+        return _download(text.removeprefix(HUB))
+    names = {model.name: model.path for model in bundled_models()}
+    if text in names:
+        return names[text]
+    path = Path(source)
+    if path.is_file():
+        return path
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS
+    if path.is_dir():
+        raise ModelError(f"model {text}: the folder has no {WEIGHTS}")
+    allowed = [*names, "a folder with " + WEIGHTS, "hf://org/name@revision"]
+    raise ModelError(unknown("model", text, allowed, "--model"))
+
+
+def load_prior(source: str | Path) -> EpsilonPrior:
+    """A prior ready to denoise, float32 on the CPU.
+
+    source: a bundled name (`restorekit models` lists them), a folder that `restorekit train` wrote, a weights file,
+    or `hf://org/name@revision` on the Hugging Face Hub (without @revision: main).
+    """
+    return load_weights(find_weights(source))
+
+
+def _download(place: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name, _, revision = place.partition("@")
+    try:
+        return Path(hf_hub_download(name, WEIGHTS, revision=revision or None, library_name="restorekit"))
+    except HFValidationError as error:
+        raise ModelError(f"model {HUB}{place}: allowed: hf://org/name or hf://org/name@revision") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(f"model {HUB}{place}: {str(error).splitlines()[0]}") from error
+
+
+def push_model(folder: Path, name: str) -> str:
+    """Send a model folder to the Hub as `name` (org/name), creating the repository if needed; returns its address."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    for file in (WEIGHTS, CARD):
+        if not (folder / file).is_file():
+            raise ModelError(f"push: {folder} has no {file}; a folder that `restorekit train` wrote has it")
+    load_weights(folder / WEIGHTS)
+    api = HfApi(library_name="restorekit")
+    try:
+        api.create_repo(name, exist_ok=True)
+        result = api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=[WEIGHTS, CARD])
+    except HFValidationError as error:
+        raise ModelError(f"push: found {name!r}, allowed: org/name") from error
+    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
+        raise ModelError(f"push to {name}: {str(error).splitlines()[0]}") from error
+    return str(result.commit_url)

@@ -1,0 +1,1 @@
+"""Running recipes over image files: loading, pairing, batching, devices, writing. Knows no command line."""

@@ -1,0 +1,116 @@
+"""Recipes as Python functions on tensors, PIL images and paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from restorekit.core.denoiser import Denoiser
+from restorekit.core.recipe import Recipe, SideImage
+from restorekit.errors import ImageError, ModelError, OptionError
+from restorekit.models.registry import load_prior
+from restorekit.run.engine import Precision, make_engine
+from restorekit.run.folder import answer_seed
+from restorekit.run.images import Photo, read_photo, read_side_image
+
+Picture: TypeAlias = "Tensor | Image.Image | str | Path"
+
+
+def restore(
+    recipe: Recipe,
+    image: Picture,
+    prior: Denoiser | str | Path | None = None,
+    *,
+    seed: int = 0,
+    samples: int = 1,
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile: int | None = None,
+    **options: Any,
+) -> Any:
+    """Run a recipe on one picture or a batch.
+
+    image: (N, C, H, W) in [-1, 1] of any size, C 1 or 3; or a PIL image; or a path.
+    prior: a denoiser, or what `load_prior` takes; None is the recipe's own.
+    samples: number of answers, with different noise.
+    options: of the recipe; side images as (N or 1, C, H, W) in [0, 1], PIL images or paths.
+
+    Returns the kind that was given (a PIL image for a path): tensors (N, C, H, W) on the image's device, or
+    (samples, N, C, H, W) when samples > 1; PIL images as one image, or a list of them when samples > 1.
+    The seed of a file is that of the command line, of image i in a batch that of a file named "i".
+    """
+    if samples < 1:
+        raise OptionError(f"{recipe.name} samples: found {samples}, allowed: a whole number from 1")
+    photo = _photo(image)
+    y = photo.tensor() if photo is not None else _batch(image, recipe.name)
+    names = [Path(image).name] if isinstance(image, str | Path) else [str(i) for i in range(len(y))]
+    values = recipe.checked(options)
+    for parameter in recipe.side_images:
+        if values[parameter.name] is not None and isinstance(parameter.spec, SideImage):
+            side = values[parameter.name]
+            values[parameter.name] = _side(side, parameter.spec.channels, y, photo, f"{recipe.name} {parameter.name}")
+    denoiser = load_prior(recipe.model if prior is None else prior) if not callable(prior) else prior
+    if not isinstance(denoiser, Denoiser):
+        raise ModelError(f"{recipe.name}: the prior is {type(prior).__name__}, allowed: a Denoiser, a name or a path")
+    engine = make_engine(str(y.device) if device == "auto" and y.device.type != "cpu" else device, precision, tile)
+    placed = engine.place(denoiser)
+    answers = [
+        engine.restore(recipe, placed, y, [answer_seed(seed, name, k) for name in names], values)
+        for k in range(samples)
+    ]
+    if photo is None:
+        tensors = [answer.to(y.device) for answer in answers]
+        return tensors[0] if samples == 1 else torch.stack(tensors)
+    pictures = [_picture(photo.with_tensor(answer[0])) for answer in answers]
+    return pictures[0] if samples == 1 else pictures
+
+
+def _photo(image: Picture) -> Photo | None:
+    if isinstance(image, Tensor):
+        return None
+    if isinstance(image, Image.Image):
+        mode = "RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "L" if image.mode in ("1", "L") else "RGB"
+        if image.mode.startswith(("I", "F")):
+            raise ImageError(f"PIL image of mode {image.mode}; allowed: 8 bits (pass a path or a tensor for more)")
+        pixels = np.asarray(image.convert(mode))
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+        alpha = pixels[..., 3].copy() if mode == "RGBA" else None
+        return Photo(pixels[..., :3], alpha)
+    photo = read_photo(Path(image))
+    if photo.top != 255:
+        raise ImageError(f"{image}: 16 bits a channel do not fit a PIL image; use the command line or a tensor")
+    return photo
+
+
+def _picture(photo: Photo) -> Image.Image:
+    pixels = photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _batch(image: Any, where: str) -> Tensor:
+    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[1] not in (1, 3) or not image.numel():
+        found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise OptionError(f"{where}: found {found}, allowed: a tensor (N, 1 or 3, H, W), a PIL image or a path")
+    if not torch.isfinite(image).all():
+        raise OptionError(f"{where}: the image holds values that are not finite; allowed: [-1, 1]")
+    return image.float()
+
+
+def _side(side: Any, channels: int, y: Tensor, photo: Photo | None, where: str) -> Tensor:
+    if isinstance(side, str | Path):
+        stand_in = photo or Photo(np.zeros((*y.shape[-2:], 1), np.uint8))
+        return read_side_image(Path(side), channels, stand_in, where)
+    if isinstance(side, Image.Image):
+        values = np.asarray(side.convert("L" if channels == 1 else "RGB"), np.float32) / 255
+        side = torch.from_numpy(values.reshape(*values.shape[:2], channels).transpose(2, 0, 1).copy())[None]
+    if not isinstance(side, Tensor) or side.ndim != 4:
+        raise OptionError(f"{where}: found {type(side).__name__}, allowed: a tensor (N or 1, {channels}, H, W)")
+    allowed = channels, *y.shape[-2:]
+    if tuple(side.shape[1:]) != allowed or side.shape[0] not in (1, len(y)):
+        raise OptionError(f"{where}: found {tuple(side.shape)}, allowed: (1 or {len(y)}, {', '.join(map(str, allowed))})")
+    return side.float()

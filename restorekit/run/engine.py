@@ -1,0 +1,102 @@
+"""From a recipe and a batch of images to results: device, precision, grey images, tiling."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.core.denoiser import Denoiser
+from restorekit.core.noise import ImageNoise
+from restorekit.core.recipe import Recipe
+from restorekit.errors import ModelError, OptionError, unknown
+from restorekit.priors.grey import Grey
+from restorekit.priors.tiled import Tiled
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how recipes run.
+
+    Attributes:
+        device: where the prior and the images are.
+        precision: of the network's convolutions; images, noise and sums are always float32.
+        tile: side of the windows; None lets the prior choose.
+    """
+
+    device: torch.device
+    precision: Literal["float32", "bfloat16"]
+    tile: int | None = None
+
+    def place(self, prior: Denoiser) -> Denoiser:
+        """The prior on the device, in the memory layout that is fast there."""
+        if isinstance(prior, nn.Module):
+            prior.to(self.device)
+            prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return prior
+
+    def restore(
+        self, recipe: Recipe, prior: Denoiser, y: Tensor, seeds: Sequence[int], options: Mapping[str, Any]
+    ) -> Tensor:
+        """Run a recipe on y (N, C, H, W) in [-1, 1] of any size; returns like y, on the CPU.
+
+        seeds: one per image. options: checked by `Recipe.checked`; side images (N or 1, C, H, W) in [0, 1].
+        """
+        fitted = prior
+        if y.shape[1] != prior.channels:
+            if (y.shape[1], prior.channels) != (1, 3):
+                raise ModelError(f"{recipe.name}: the image has {y.shape[1]} channels, the prior {prior.channels}")
+            fitted = Grey(prior)
+        tiled = Tiled(fitted, window=self.tile)
+        values = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in options.items()}
+        with torch.inference_mode(), self._autocast():
+            result: Tensor = recipe(y.to(self.device), tiled, ImageNoise(seeds), **values)
+        if result.shape[0] != y.shape[0]:
+            raise OptionError(f"recipe {recipe.name}: returned {result.shape[0]} images for {y.shape[0]}")
+        return result.float().cpu()
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def make_engine(device: str = "auto", precision: Precision = "auto", tile: int | None = None) -> Engine:
+    """An engine on a device ("auto": CUDA, then Apple's MPS, then the CPU).
+
+    precision "auto" is bfloat16 where the processor computes in it (CUDA from Ampere on, CPUs with AVX512-BF16),
+    float32 elsewhere.
+    """
+    if precision not in get_args(Precision):
+        raise OptionError(unknown("precision", precision, get_args(Precision), "--precision"))
+    if tile is not None and tile < 16:
+        raise OptionError(f"--tile: found {tile}, allowed: 16 or more")
+    place = _device(device)
+    if precision == "auto":
+        precision = "bfloat16" if _has_bfloat16(place) else "float32"
+    return Engine(place, precision, tile)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(f"--device: {name} is not to be had here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch has no public name for this; without it the answer is the safe one.
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and supported is not None and bool(supported())
