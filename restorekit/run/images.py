@@ -31,6 +31,10 @@ SUFFIXES = {
 }
 PARTIAL = ".restorekit-part"
 ORIENTATION = 0x0112
+# TIFF tags that say something of the photo rather than of the file: description, make, model, resolution, software,
+# date, artist, copyright; and the EXIF and GPS directories.
+DESCRIPTIVE = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432}
+DIRECTORIES = {0x8769, 0x8825}
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
@@ -93,10 +97,12 @@ def read_photo(path: Path) -> Photo:
 
 
 def _metadata(image: Image.Image) -> dict[str, Any]:
-    """ICC profile and EXIF without the orientation, which reading has applied."""
-    exif = image.getexif()
-    exif.pop(ORIENTATION, None)
-    return {"icc": image.info.get("icc_profile"), "exif": exif.tobytes() if len(exif) else None}
+    """ICC profile and EXIF without the orientation, which reading applies, and without a TIFF's layout."""
+    found, kept = image.getexif(), Image.Exif()
+    for tag in found:
+        if tag != ORIENTATION and (image.format != "TIFF" or tag in DESCRIPTIVE or tag in DIRECTORIES):
+            kept[tag] = found.get_ifd(tag) if tag in DIRECTORIES else found[tag]
+    return {"icc": image.info.get("icc_profile"), "exif": kept.tobytes() if len(kept) else None}
 
 
 def _read_pillow(image: Image.Image) -> Photo:
@@ -104,9 +110,9 @@ def _read_pillow(image: Image.Image) -> Photo:
     form, notes = image.format or "PNG", []
     image.load()
     meta = _metadata(image)
+    image = ImageOps.exif_transpose(image)
     if image.mode in ("F", "I", "1") or image.mode.startswith("I;16"):
         return _read_single(image, form, meta)
-    image = ImageOps.exif_transpose(image)
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         notes.append(f"{image.mode} became RGB")
         image, meta["icc"] = _to_rgb(image, meta["icc"])
@@ -125,10 +131,10 @@ def _read_pillow(image: Image.Image) -> Photo:
 def _read_single(image: Image.Image, form: str, meta: dict[str, Any]) -> Photo:
     """One-channel images that are not 8 bits deep."""
     if image.mode == "1":
-        return Photo(np.asarray(ImageOps.exif_transpose(image).convert("L"))[..., None], None, form, **meta)
+        return Photo(np.asarray(image.convert("L"))[..., None], None, form, **meta)
     if image.mode == "F":
         raise ValueError("floating-point pixels; allowed: 8 or 16 bits")
-    pixels = np.asarray(ImageOps.exif_transpose(image))
+    pixels = np.asarray(image)
     if pixels.min(initial=0) < 0 or pixels.max(initial=0) > np.iinfo(np.uint16).max:
         raise ValueError("32-bit pixels; allowed: 8 or 16 bits")
     return Photo(pixels.astype(np.uint16)[..., None], None, form, **meta)
@@ -158,12 +164,13 @@ def _read_deep(path: Path, image: Image.Image) -> Photo | None:
         except RuntimeError as error:
             raise ValueError(str(error).splitlines()[0]) from error
     elif image.format == "TIFF" and image.mode not in ("I;16", "I;16B"):
-        page = tifffile.TiffFile(path).pages[0]
-        if page.dtype is None or page.dtype.itemsize == 1:
-            return None
-        if page.dtype != np.uint16 or page.photometric.name not in ("RGB", "MINISBLACK"):  # type: ignore[union-attr]
-            raise ValueError(f"TIFF pixels of {page.dtype}; allowed: 8 or 16 bits, grey or RGB")
-        pixels = tifffile.imread(path)
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            if page.dtype is None or page.dtype.itemsize == 1:
+                return None
+            if page.dtype != np.uint16 or page.photometric.name not in ("RGB", "MINISBLACK"):
+                raise ValueError(f"TIFF pixels of {page.dtype}; allowed: 8 or 16 bits, grey or RGB")
+            pixels = page.asarray()
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     else:
         return None

@@ -1,0 +1,1 @@
+"""Measuring priors on fixed degradations, beside classical methods in the same run."""

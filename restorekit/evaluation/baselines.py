@@ -1,0 +1,96 @@
+"""Classical methods, from libraries: scikit-image, and OpenCV and BM3D where they are installed.
+
+Denoisers take (noisy (C, H, W) in [-1, 1], sigma in the same unit), fillers (image (C, H, W), hole (1, H, W) bool).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage import restoration
+from torch import Tensor
+
+Denoise = Callable[[Tensor, float], Tensor]
+Fill = Callable[[Tensor, Tensor], Tensor]
+
+
+def _last(x: Tensor) -> NDArray[np.float64]:
+    """(H, W, C) in [0, 1]."""
+    return (np.asarray(x.double()).transpose(1, 2, 0) + 1) / 2
+
+
+def _first(x: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))).float() * 2 - 1
+
+
+def nlm(noisy: Tensor, sigma: float) -> Tensor:
+    """Non-local means (Buades et al. 2005), h = 0.6 sigma in the fast mode, as scikit-image's example has it."""
+    s = sigma / 2
+    options = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1}
+    return _first(restoration.denoise_nl_means(_last(noisy), h=0.6 * s, sigma=s, fast_mode=True, **options))
+
+
+def wavelet(noisy: Tensor, sigma: float) -> Tensor:
+    """BayesShrink on wavelets (Chang et al. 2000), in YCbCr."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-image warns of each level it could not use
+        colour = noisy.shape[0] == 3
+        return _first(
+            restoration.denoise_wavelet(
+                _last(noisy), sigma=sigma / 2, channel_axis=-1, convert2ycbcr=colour, rescale_sigma=True
+            )
+        )
+
+
+def total_variation(noisy: Tensor, sigma: float) -> Tensor:
+    """Total variation (Chambolle 2004), weight equal to the deviation of the noise in [0, 1]."""
+    return _first(restoration.denoise_tv_chambolle(_last(noisy), weight=sigma / 2, channel_axis=-1))
+
+
+def bm3d(noisy: Tensor, sigma: float) -> Tensor:
+    """Colour BM3D (Dabov et al. 2007), the authors' package."""
+    from bm3d import bm3d_rgb
+
+    return _first(np.asarray(bm3d_rgb(_last(noisy), sigma / 2)))
+
+
+def biharmonic(image: Tensor, hole: Tensor) -> Tensor:
+    """Biharmonic equations (Damelin and Hoang 2018)."""
+    filled = restoration.inpaint_biharmonic(_last(image), np.asarray(hole[0]), channel_axis=-1, split_into_regions=True)
+    return _first(filled)
+
+
+def _opencv(method: str) -> Fill:
+    def fill(image: Tensor, hole: Tensor) -> Tensor:
+        import cv2
+
+        flag = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}[method]
+        pixels = (_last(image) * 255).round().clip(0, 255).astype(np.uint8)
+        marks = np.asarray(hole[0]).astype(np.uint8)
+        return _first(cv2.inpaint(np.ascontiguousarray(pixels), marks, 3, flag).astype(np.float64) / 255)
+
+    return fill
+
+
+def denoisers() -> dict[str, Denoise]:
+    """The methods that can run here, by name."""
+    found: dict[str, Denoise] = {"NLM": nlm, "TV": total_variation}
+    if importlib.util.find_spec("pywt"):
+        found["wavelet"] = wavelet
+    if importlib.util.find_spec("bm3d"):
+        found["BM3D"] = bm3d
+    return found
+
+
+def fillers() -> dict[str, Fill]:
+    """The methods that can run here, by name."""
+    found: dict[str, Fill] = {"biharmonic": biharmonic}
+    if importlib.util.find_spec("cv2"):
+        found.update({"Telea": _opencv("telea"), "Navier-Stokes": _opencv("navier-stokes")})
+    return found

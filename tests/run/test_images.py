@@ -1,0 +1,221 @@
+"""Files in, files out, nothing lost."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image, ImageCms
+from restorekit.errors import ImageError
+from restorekit.run.images import ORIENTATION, PARTIAL, read_photo, read_side_image, write_photo
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def pixels(*shape: int, top: int = 255, seed: int = 0) -> np.ndarray:
+    kind = np.uint8 if top == 255 else np.uint16
+    return np.random.default_rng(seed).integers(0, top + 1, shape).astype(kind)
+
+
+def roundtrip(path: Path) -> Path:
+    photo = read_photo(path)
+    target = path.with_name("out" + path.suffix)
+    write_photo(photo.with_tensor(photo.tensor()[0]), target)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_eight_bit_images_come_back_bit_for_bit(tmp_path: Path, suffix: str, channels: int) -> None:
+    if (suffix, channels) == (".bmp", 4):
+        pytest.skip("BMP holds no transparency")
+    values = pixels(7, 5, channels)
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(values.squeeze()).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    with Image.open(roundtrip(path)) as back:
+        want = np.asarray(Image.open(path).convert(back.mode))
+        np.testing.assert_array_equal(np.asarray(back), want)
+    if suffix != ".webp" or channels == 3:
+        np.testing.assert_array_equal(read_photo(path).pixels, values[..., :3])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bit_images_come_back_bit_for_bit(tmp_path: Path, suffix: str, channels: int) -> None:
+    import cv2
+
+    values = pixels(6, 9, channels, top=65535)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        swapped = values if channels == 1 else values[..., [2, 1, 0, 3][:channels]]
+        path.write_bytes(cv2.imencode(".png", swapped)[1].tobytes())
+    else:
+        tifffile.imwrite(path, values.squeeze(), photometric="rgb" if channels > 1 else "minisblack")
+    photo = read_photo(path)
+    assert photo.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(photo.pixels, values[..., :3])
+    again = read_photo(roundtrip(path))
+    np.testing.assert_array_equal(again.pixels, photo.pixels)
+    if channels == 4:
+        np.testing.assert_array_equal(again.alpha, values[..., 3])
+
+
+def test_our_sixteen_bit_png_is_read_by_others_with_its_metadata(tmp_path: Path) -> None:
+    import cv2
+
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    from restorekit.run.png16 import encode_png16
+
+    values = pixels(5, 4, 3, top=65535)
+    data = encode_png16(values, SRGB, exif.tobytes())
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), -1)[..., ::-1], values)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.info["icc_profile"] == SRGB
+        assert image.getexif()[0x010E] == "a description"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_profile_and_exif_are_kept(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x9003] = "a description", "2026:01:02 03:04:05"
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(pixels(8, 8, 3)).save(path, icc_profile=SRGB, exif=exif)
+    with Image.open(roundtrip(path)) as back:
+        assert back.info["icc_profile"] == SRGB
+        assert back.getexif()[0x010E] == "a description"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("deep", [False, True])
+def test_orientation_is_applied_once(tmp_path: Path, orientation: int, deep: bool) -> None:
+    from restorekit.run.png16 import encode_png16
+
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    small = pixels(4, 6, 3)
+    upright = np.asarray(_transposed(small, exif))
+    path = tmp_path / "a.png"
+    if deep:
+        path.write_bytes(encode_png16(small.astype(np.uint16) * 257, None, exif.tobytes()))
+        upright = upright.astype(np.uint16) * 257
+    else:
+        Image.fromarray(small).save(path, exif=exif)
+    photo = read_photo(path)
+    np.testing.assert_array_equal(photo.pixels, upright)
+    again = read_photo(roundtrip(path))
+    np.testing.assert_array_equal(again.pixels, upright)
+    with Image.open(tmp_path / "out.png") as back:
+        assert back.getexif().get(ORIENTATION, 1) == 1
+
+
+def _transposed(values: np.ndarray, exif: Image.Exif) -> Image.Image:
+    from PIL import ImageOps
+
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG", exif=exif)
+    return ImageOps.exif_transpose(Image.open(buffer))
+
+
+def test_cmyk_becomes_rgb_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(pixels(16, 16, 3)).convert("CMYK").save(path)
+    photo = read_photo(path)
+    assert photo.pixels.shape == (16, 16, 3)
+    assert photo.notes == ("CMYK became RGB",)
+    with Image.open(roundtrip(path)) as back:
+        assert (back.format, back.mode) == ("JPEG", "RGB")
+
+
+def test_palette_with_transparency_keeps_its_alpha(tmp_path: Path) -> None:
+    rgba = pixels(6, 6, 4)
+    rgba[..., 3] = np.where(rgba[..., 3] > 127, 255, 0)
+    path = tmp_path / "a.png"
+    image = Image.new("P", (6, 6))
+    image.putpalette(list(range(256)) * 3)
+    image.putdata([1] * 18 + [2] * 18)
+    image.info["transparency"] = 1
+    image.save(path, transparency=1)
+    photo = read_photo(path)
+    assert photo.alpha is not None
+    assert photo.alpha[0, 0] == 0
+    assert photo.alpha[5, 5] == 255
+    with Image.open(roundtrip(path)) as back:
+        assert back.mode == "RGBA"
+
+
+def test_broken_files_are_named_in_one_line(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(pixels(64, 64, 3)).save(whole)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole.read_bytes()[:600])
+    text = tmp_path / "text.png"
+    text.write_text("this is no picture")
+    frames = tmp_path / "frames.tif"
+    Image.fromarray(pixels(4, 4, 3)).save(frames, save_all=True, append_images=[Image.fromarray(pixels(4, 4, 3))])
+    deep = tmp_path / "deep.tif"
+    tifffile.imwrite(deep, np.zeros((4, 4), np.float32))
+    for path, words in [(cut, "cut short"), (text, "not an image"), (frames, "2 frames"), (deep, "8 or 16 bits")]:
+        with pytest.raises(ImageError, match=words) as caught:
+            read_photo(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_formats_that_would_lose_something_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(4, 4, 4)).save(path)
+    with pytest.raises(ImageError, match="transparency"):
+        write_photo(read_photo(path), tmp_path / "a.jpg")
+    deep = tmp_path / "deep.tif"
+    tifffile.imwrite(deep, pixels(4, 4, 3, top=65535), photometric="rgb")
+    with pytest.raises(ImageError, match="16"):
+        write_photo(read_photo(deep), tmp_path / "b.webp")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels(4, 4, 3)).save(path)
+    before = path.read_bytes()
+    photo = read_photo(path)
+
+    def fail(descriptor: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(ImageError, match="no space left"):
+        write_photo(photo, path)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(f".*{PARTIAL}"))
+
+
+def test_masks_are_upright_and_of_the_photos_size(tmp_path: Path) -> None:
+    photo_path, mask_path = tmp_path / "p.png", tmp_path / "m.png"
+    Image.fromarray(pixels(4, 6, 3)).save(photo_path)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    marks = np.zeros((6, 4), np.uint8)
+    marks[0] = 255
+    Image.fromarray(marks).save(mask_path, exif=exif)
+    mask = read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
+    assert mask.shape == (1, 1, 4, 6)
+    torch.testing.assert_close(mask[0, 0, :, -1], torch.ones(4))
+    assert mask.sum() == 4
+    Image.fromarray(marks).save(mask_path)
+    with pytest.raises(ImageError, match="4 x 6, allowed: the photo's 6 x 4"):
+        read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
+
+
+def test_transparent_parts_of_a_mask_are_black(tmp_path: Path) -> None:
+    photo_path, mask_path = tmp_path / "p.png", tmp_path / "m.png"
+    Image.fromarray(pixels(2, 2, 3)).save(photo_path)
+    rgba = np.full((2, 2, 4), 255, np.uint8)
+    rgba[0, :, 3] = 0
+    Image.fromarray(rgba).save(mask_path)
+    mask = read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
+    assert mask[0, 0].tolist() == [[0, 0], [1, 1]]

@@ -1,0 +1,38 @@
+"""A plan that trains in seconds, on photos made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from restorekit.training.plan import Plan
+
+
+def photos(folder: Path, count: int = 3) -> Path:
+    """Smooth colour images of different sizes, in a sub-folder as well."""
+    (folder / "deeper").mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+        where = folder / "deeper" if i == 0 else folder
+        small.resize((40 + 7 * i, 33 + 5 * i), Image.Resampling.BICUBIC).save(where / f"{i}.png")
+    return folder
+
+
+def tiny_plan(folder: Path, **sections: dict[str, object]) -> Plan:
+    """A U-Net of one level on crops of 16 pixels, six steps; sections override keys."""
+    raw: dict[str, dict[str, object]] = {
+        "card": {"name": "tiny", "data": "made here"},
+        "model": {
+            "size": 16,
+            "net": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "middle_attention": False},
+        },
+        "data": {"folder": str(folder), "crop": 16, "workers": 1},
+        "noise": {"distribution": "lognormal", "uniform_share": 0.3},
+        "optimizer": {"lr": 1e-3, "warmup": 2},
+        "run": {"steps": 6, "batch": 4, "log_steps": 1, "precision": "float32", "sample_minutes": None},
+    }
+    for name, values in sections.items():
+        raw[name] = {**raw[name], **values}
+    return Plan.model_validate(raw)

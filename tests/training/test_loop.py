@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from restorekit.errors import TrainingError
+from restorekit.models.files import WEIGHTS, load_weights, read_config
+from restorekit.training.loop import CHECKPOINT, Trainer, learning_rate, train
+from restorekit.training.plan import OptimizerPlan
+from restorekit.training.report import Report
+
+from tests.training.plans import photos, tiny_plan
+
+
+@pytest.fixture
+def losses(monkeypatch):
+    """Losses by step, of all trainings of a test."""
+    seen: list[tuple[int, float]] = []
+    log = Report.log
+
+    def record(self, step, images, loss, lr):
+        seen.append((step, loss))
+        log(self, step, images, loss, lr)
+
+    monkeypatch.setattr(Report, "log", record)
+    return seen
+
+
+def test_a_result_is_a_folder_that_loads(tmp_path: Path) -> None:
+    plan = tiny_plan(photos(tmp_path / "photos"))
+    train(plan, tmp_path / "out")
+    assert read_config(tmp_path / "out" / WEIGHTS) == plan.model
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    x = torch.randn(1, 3, 20, 16)
+    assert prior(x, torch.tensor([0.3])).shape == x.shape
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\nlicense: apache-2.0")
+    assert "24 crops" in card
+    assert "made here" in card
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_training_lowers_the_loss(tmp_path: Path, losses) -> None:
+    plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 150, "log_steps": 10}, optimizer={"lr": 3e-3})
+    train(plan, tmp_path / "out")
+    assert losses[0][1] > 0.8
+    assert losses[-1][1] < 0.6 * losses[0][1]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_killed_run_goes_on_with_the_losses_of_one_that_was_not(
+    tmp_path: Path, losses, monkeypatch, accumulate: int
+) -> None:
+    run = {"save_minutes": 1e-9, "accumulate": accumulate}
+    plan = tiny_plan(photos(tmp_path / "photos"), run=run)
+    train(plan, tmp_path / "whole")
+    whole, step = list(losses), Trainer._step
+    losses.clear()
+
+    def killed(self, crops):
+        if self.progress.step == 4:
+            raise KeyboardInterrupt
+        return step(self, crops)
+
+    monkeypatch.setattr(Trainer, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, tmp_path / "cut")
+    monkeypatch.setattr(Trainer, "_step", step)
+    train(plan, tmp_path / "cut", resume=True)
+    assert losses == whole
+    a, b = (load_weights(tmp_path / name / WEIGHTS).state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_accumulation_sees_the_crops_of_one_large_batch(tmp_path: Path, losses) -> None:
+    folder = photos(tmp_path / "photos")
+    for batch, accumulate in [(4, 2), (8, 1)]:
+        trainer = Trainer(tiny_plan(folder, run={"batch": batch, "accumulate": accumulate}), tmp_path / f"{batch}")
+        crops = trainer._crops()
+        seen = torch.cat([next(crops) for _ in range(accumulate)])
+        if accumulate == 1:
+            torch.testing.assert_close(seen, before)
+        before = seen
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    folder, out = photos(tmp_path / "photos"), tmp_path / "out"
+    train(tiny_plan(folder, run={"steps": 2}), out)
+    before = (out / CHECKPOINT).read_bytes(), (out / WEIGHTS).read_bytes()
+    trainer = Trainer(tiny_plan(folder), out, resume=True)
+    with torch.no_grad():
+        next(trainer.bare.net.parameters()).fill_(torch.nan)
+    with pytest.raises(TrainingError, match=r"the loss is nan within steps 2 to 3.*Lower optimizer.lr"):
+        trainer.run()
+    assert ((out / CHECKPOINT).read_bytes(), (out / WEIGHTS).read_bytes()) == before
+
+
+def test_time_is_a_limit(tmp_path: Path) -> None:
+    trainer = Trainer(tiny_plan(photos(tmp_path / "photos")), tmp_path / "out")
+    assert trainer.run(max_minutes=0).step == 0
+    assert (tmp_path / "out" / CHECKPOINT).exists()
+
+
+def test_what_is_there_is_not_lost_and_what_is_not_there_is_said(tmp_path: Path) -> None:
+    plan, out = tiny_plan(photos(tmp_path / "photos"), run={"steps": 1}), tmp_path / "out"
+    with pytest.raises(TrainingError, match="there is no"):
+        Trainer(plan, out, resume=True)
+    train(plan, out)
+    with pytest.raises(TrainingError, match="--resume goes on from it"):
+        Trainer(plan, out)
+    changed = tiny_plan(plan.data.folder, run={"steps": 1}, optimizer={"lr": 0.5})
+    with pytest.raises(TrainingError, match=r"differs from that of .* in optimizer\.lr"):
+        Trainer(changed, out, resume=True)
+
+
+def test_a_run_can_start_from_weights(tmp_path: Path) -> None:
+    plan, out = tiny_plan(photos(tmp_path / "photos"), run={"weights": "float32"}), tmp_path / "a"
+    train(plan, out)
+    trainer = Trainer(plan, tmp_path / "b", init_from=out / WEIGHTS)
+    ours, theirs = trainer.bare.net.state_dict(), load_weights(out / WEIGHTS).net.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert all(parameter.requires_grad for parameter in trainer.bare.parameters())
+    net = {**plan.model.net.model_dump(), "channels": 64}
+    other = tiny_plan(plan.data.folder, model={"net": net})
+    with pytest.raises(TrainingError, match=r"not the plan's model\.net"):
+        Trainer(other, tmp_path / "c", init_from=out / WEIGHTS)
+
+
+def test_samples_are_drawn_now_and_then(tmp_path: Path) -> None:
+    plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 1, "sample_minutes": 1e-9})
+    train(plan, tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out" / "samples").iterdir()] == ["00000001.png"]
+    assert list((tmp_path / "out" / "logs").iterdir())
+
+
+def test_learning_rate() -> None:
+    plan = OptimizerPlan(lr=1.0, warmup=10)
+    assert learning_rate(plan, 100, 0) == pytest.approx(0.1, rel=1e-3)
+    assert learning_rate(plan, 100, 50) == pytest.approx(0.5)
+    assert learning_rate(plan, 100, 100) == pytest.approx(0.0)
+    assert learning_rate(OptimizerPlan(lr=1.0, warmup=0, decay="none"), 100, 99) == 1.0

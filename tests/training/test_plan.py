@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from restorekit.errors import OptionError
+from restorekit.training.plan import read_plan
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+MINIMAL = """
+[card]
+name = "a"
+data = "none"
+[data]
+folder = "photos"
+[run]
+steps = 10
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_plans_are_valid(path: Path) -> None:
+    assert read_plan(path).card.name
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL)
+    plan = read_plan(path, ["run.batch=3", "model.net.multipliers=[1, 2]", "data.folder=else/where", "optimizer.clip=null"])
+    assert plan.run.batch == 3
+    assert plan.model.net.multipliers == (1, 2)
+    assert plan.data.folder == Path("else/where")
+    assert plan.optimizer.clip is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run.stepz=3", r"run: unknown key 'stepz'\. Did you mean 'steps'\? Allowed: .*batch.*steps"),
+        ("rum.steps=3", "the plan: unknown key 'rum'. Did you mean 'run'"),
+        ("model.net.chanels=64", r"model\.net: unknown key 'chanels'\. Did you mean 'channels'"),
+        ("run.batch=0", r"run\.batch: .*greater than or equal to 1 \(found 0\)"),
+        ("loss.norm=l3", r"loss\.norm: .*'l2' or 'l1'.*found \"l3\""),
+        ("data.crop=30", "data.crop is 30, allowed: multiples of 8"),
+        ("run.steps.more=3", "'steps' is a value"),
+        ("run.steps", "allowed: key.subkey=value"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        read_plan(written(tmp_path, MINIMAL), [override])
+
+
+def test_missing_keys_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"run\.steps is missing"):
+        read_plan(written(tmp_path, MINIMAL.replace("steps = 10", "")))
+    with pytest.raises(OptionError, match="not a readable TOML plan"):
+        read_plan(written(tmp_path, "[card"))
+    with pytest.raises(OptionError, match="not a readable TOML plan"):
+        read_plan(tmp_path / "none.toml")
