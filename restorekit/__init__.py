@@ -54,7 +54,7 @@ _MODULES = {
     "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted(_PLACES)  # noqa: PLE0605
+__all__ = sorted(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

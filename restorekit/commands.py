@@ -73,7 +73,7 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
     default = ... if parameter.required else parameter.default
     if isinstance(parameter.spec, SideImage):
         text = f"{parameter.spec.help} A file for all photos, or a folder of files with the photos' names."
-        kind = Annotated[Path if parameter.required else Path | None, typer.Option(flag, help=text)]
+        kind: Any = Annotated[Path if parameter.required else Path | None, typer.Option(flag, help=text)]
         inverted = Annotated[bool, typer.Option(f"--invert-{flag[2:]}", help="Black and white change places.")]
         more = [_keyword(f"invert_{parameter.name}", inverted, False)] if parameter.spec.invertible else []
         return [_keyword(parameter.name, kind, default), *more]

@@ -32,4 +32,5 @@ def _channel(x: Tensor) -> Tensor:
         rest = eigenvalues[:kept]
         if rest.mean() <= rest.quantile(0.5):
             break
-    return rest.mean().sqrt().float()
+    level: Tensor = rest.mean().sqrt().float()
+    return level

@@ -75,11 +75,11 @@ def respaced_steps(trained: int, sections: str | Sequence[int]) -> list[int]:
         size = trained // len(counts) + (1 if section < trained % len(counts) else 0)
         if not 1 <= count <= size:
             raise ValueError(f"respacing {sections!r}: section {section} has {size} steps, {count} asked for")
-        stride = 1.0 if count == 1 else (size - 1) / (count - 1)
+        pace = 1.0 if count == 1 else (size - 1) / (count - 1)
         position = 0.0
         for _ in range(count):
             steps.append(start + round(position))
-            position += stride
+            position += pace
         start += size
     return steps
 

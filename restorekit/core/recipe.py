@@ -6,6 +6,7 @@ This module is imported by `restorekit --help` and therefore knows no torch.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import types
 import typing
@@ -79,11 +80,10 @@ class Parameter:
             number = self.kind(value)
         except (TypeError, ValueError):
             raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}") from None
-        low, high = self.spec.min, self.spec.max
-        # Written so that NaN is refused too.
-        if self.kind is not bool and not ((low is None or number >= low) and (high is None or number <= high)):
-            raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
-        if number != number:
+        low = -math.inf if self.spec.min is None else self.spec.min
+        high = math.inf if self.spec.max is None else self.spec.max
+        # NaN is in no range; 2.5 is no whole number.
+        if not low <= number <= high or (not isinstance(value, str) and number != value):
             raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
         return number
 
@@ -94,15 +94,10 @@ class Parameter:
             return f"an image of {self.spec.channels} channels"
         if self.kind is str:
             return ", ".join(self.words)
-        low, high = self.spec.min, self.spec.max
         kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.kind]
-        ranged = {
-            (False, False): "",
-            (True, False): f" from {low:g}" if low is not None else "",
-            (False, True): f" up to {high:g}" if high is not None else "",
-            (True, True): f" from {low:g} to {high:g}" if low is not None and high is not None else "",
-        }[(low is not None, high is not None)]
-        return f"{kind}{ranged}" + "".join(f", or {word}" for word in self.words)
+        low = "" if self.spec.min is None else f" from {self.spec.min:g}"
+        high = "" if self.spec.max is None else f" to {self.spec.max:g}"
+        return kind + low + high + "".join(f", or {word}" for word in self.words)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def evaluate(
 ) -> Table:
     """Mean hole PSNR and SSIM over a folder of clean photos, for each mask, mode and classical method."""
     kinds = read_masks(masks)
-    options = {mode: {k: v for k, v in inpaint.checked({"mode": mode, "mask": True}).items()} for mode in modes}
+    options = {mode: inpaint.checked({"mode": mode, "mask": True}) for mode in modes}
     prior = engine.place(load_prior(model) if isinstance(model, str) else model)
     name = model if isinstance(model, str) else type(model).__name__
     methods = fillers() if baselines else {}

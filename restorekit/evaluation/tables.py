@@ -36,7 +36,7 @@ class Table:
 
     def mean(self, task: str, method: str) -> tuple[float, float, float]:
         """Mean PSNR (dB), SSIM and seconds of one row."""
-        return tuple(torch.tensor(self.rows[task, method], dtype=torch.float64).mean(0).tolist())  # type: ignore[return-value]
+        return tuple(torch.tensor(self.rows[task, method], dtype=torch.float64).mean(0).tolist())
 
     def markdown(self) -> str:
         """The whole table."""

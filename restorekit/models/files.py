@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def save_weights(path: Path, weights: dict[str, Tensor], config: ModelConfig, dt
     part = path.with_name(path.name + ".part")
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in weights.items()}
     save_file(tensors, part, metadata={HEADER: config.model_dump_json()})
-    os.replace(part, path)
+    part.replace(path)
 
 
 def read_config(path: Path) -> ModelConfig:

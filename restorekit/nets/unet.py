@@ -57,7 +57,7 @@ class UNetConfig(Config):
     @property
     def factor(self) -> int:
         """Height and width must be multiples of this."""
-        return 2 ** (len(self.multipliers) - 1)
+        return 1 << (len(self.multipliers) - 1)
 
     @property
     def is_local(self) -> bool:
@@ -232,9 +232,12 @@ class UNet(nn.Module):
                 width = out
             if level < len(config.multipliers) - 1:
                 blocks = config.resample == "block"
-                yield Stage(
-                    ResidualBlock(width, width, embedding, config, "down") if blocks else Downsample(width, config)
-                ), width
+                yield (
+                    Stage(
+                        ResidualBlock(width, width, embedding, config, "down") if blocks else Downsample(width, config)
+                    ),
+                    width,
+                )
 
     def _ascent(self, skips: list[int], embedding: int) -> Iterator[Stage]:
         """Stages on the way up; each takes one skip connection, last made first used."""
@@ -249,9 +252,7 @@ class UNet(nn.Module):
                     layers.append(ResidualBlock(width, width, embedding, config, "up") if blocks else Upsample(width))
                 yield Stage(*layers)
 
-    def forward(
-        self, x: Tensor, t: Tensor, label: Tensor | None = None, *, low_res: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None, *, low_res: Tensor | None = None) -> Tensor:
         """t may be fractional; label is needed exactly by class-conditional networks, low_res by super-resolution."""
         if (label is None) == (self.config.classes is not None):
             raise ValueError(f"UNet: label is {label}, but the network has {self.config.classes} classes")

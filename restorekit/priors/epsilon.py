@@ -32,7 +32,8 @@ class EpsilonPrior(nn.Module):
         multiple: the network takes heights and widths that are multiples of this; others are padded by reflection.
     """
 
-    levels = None
+    levels: Tensor | None = None
+    log_table: Tensor
 
     def __init__(
         self,
@@ -66,9 +67,7 @@ class EpsilonPrior(nn.Module):
         """D(x, sigma, label); see `Denoiser`."""
         return self.with_variance(x, sigma, label)[0]
 
-    def with_variance(
-        self, x: Tensor, sigma: Tensor, label: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """D(x, sigma, label) and the learned variance fraction v in about [-1, 1], (N, C, H, W), or None.
 
         v interpolates the log-variance of a reverse step between its bounds (Nichol and Dhariwal 2021, equation 15).

@@ -22,9 +22,8 @@ class Grey:
 
     def __init__(self, prior: Denoiser) -> None:
         self.prior = prior
-        self.size, self.classes, self.levels = prior.size, prior.classes, None
-        if prior.levels is not None:
-            self.levels = prior.levels / SPREAD
+        self.size, self.classes = prior.size, prior.classes
+        self.levels = None if prior.levels is None else prior.levels / SPREAD
         self.sigma_min, self.sigma_max = prior.sigma_min / SPREAD, prior.sigma_max / SPREAD
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser
+from restorekit.priors.epsilon import pad_to_multiple
 
 # Windows for priors that are natural at any size; chosen by benchmarks/windows.py.
 ANY_SIZE_WINDOW = 256
 ANY_SIZE_OVERLAP = 32
+# Windows start at multiples of this, so that strided networks see every window on the same grid.
+GRID = 8
 
 
 class Tiled:
@@ -59,10 +62,11 @@ class Tiled:
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) of any size, sigma (N,), label (N,) or None."""
+        if max(x.shape[-2:]) <= self.window and self.where is None:
+            return self.prior(x, sigma, label)
+        original, x = x, pad_to_multiple(x, self._grid)
         height, width = x.shape[-2:]
         rows, columns = self._starts(height), self._starts(width)
-        if len(rows) == len(columns) == 1 and self.where is None:
-            return self.prior(x, sigma, label)
         tall, wide = min(self.window, height), min(self.window, width)
         total, weights = torch.zeros_like(x), x.new_zeros(x.shape[0], 1, height, width)
         places = [(n, top, left) for n in range(x.shape[0]) for top in rows for left in columns]
@@ -76,21 +80,28 @@ class Tiled:
                 ramp = self._ramp(top, tall, height).to(x)[:, None] * self._ramp(left, wide, width).to(x)
                 total[n, :, top : top + tall, left : left + wide] += ramp * result
                 weights[n, :, top : top + tall, left : left + wide] += ramp
-        return torch.where(weights > 0, total / weights.clamp(min=1e-12), x)
+        blended = torch.where(weights > 0, total / weights.clamp(min=1e-12), x)
+        return blended[..., : original.shape[-2], : original.shape[-1]]
+
+    @property
+    def _grid(self) -> int:
+        return GRID if self.window % GRID == 0 else 1
 
     def _starts(self, length: int) -> list[int]:
         """First pixels of the windows along a side of the image."""
         if length <= self.window:
             return [0]
         count = math.ceil((length - self.overlap) / (self.window - self.overlap))
-        return [round(i * (length - self.window) / (count - 1)) for i in range(count)]
+        return [i * (length - self.window) // (count - 1) // self._grid * self._grid for i in range(count)]
 
     def _ramp(self, start: int, side: int, length: int) -> Tensor:
         """Weights (side,) of a window along one axis: 1 inside, falling towards sides that lie inside the image."""
         place = torch.arange(side, dtype=torch.float64) + 0.5
         reach = max(self.overlap, 1)
         rise = torch.ones(side, dtype=torch.float64) if start == 0 else (place / reach).clamp(max=1)
-        fall = torch.ones(side, dtype=torch.float64) if start + side == length else ((side - place) / reach).clamp(max=1)
+        fall = (
+            torch.ones(side, dtype=torch.float64) if start + side == length else ((side - place) / reach).clamp(max=1)
+        )
         return torch.sin(torch.minimum(rise, fall) * math.pi / 2) ** 2
 
     def _is_wanted(self, n: int, top: int, left: int, tall: int, wide: int) -> bool:

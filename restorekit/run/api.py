@@ -112,5 +112,7 @@ def _side(side: Any, channels: int, y: Tensor, photo: Photo | None, where: str) 
         raise OptionError(f"{where}: found {type(side).__name__}, allowed: a tensor (N or 1, {channels}, H, W)")
     allowed = channels, *y.shape[-2:]
     if tuple(side.shape[1:]) != allowed or side.shape[0] not in (1, len(y)):
-        raise OptionError(f"{where}: found {tuple(side.shape)}, allowed: (1 or {len(y)}, {', '.join(map(str, allowed))})")
+        raise OptionError(
+            f"{where}: found {tuple(side.shape)}, allowed: (1 or {len(y)}, {', '.join(map(str, allowed))})"
+        )
     return side.float()

@@ -38,7 +38,7 @@ class Engine:
         """The prior on the device, in the memory layout that is fast there."""
         if isinstance(prior, nn.Module):
             prior.to(self.device)
-            prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            prior.to(memory_format=torch.channels_last)
         return prior
 
     def restore(
@@ -96,7 +96,7 @@ def _device(name: str) -> torch.device:
 
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch has no public name for this; without it the answer is the safe one.
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and supported is not None and bool(supported())

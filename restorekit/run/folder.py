@@ -153,8 +153,8 @@ def run_jobs(
 ) -> Account:
     """Restore every photo; one that fails is named in the account and the others go on.
 
-    Photos of one shape that follow each other are evaluated together, up to `settings.batch`. Every photo has its own seed,
-    so the result depends neither on the batch nor on the other photos.
+    Photos of one shape that follow each other are evaluated together, up to `settings.batch`. Every photo has its own
+    seed, so the result depends neither on the batch nor on the other photos.
     """
     account = Account()
     prior = engine.place(prior)

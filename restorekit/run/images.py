@@ -168,7 +168,10 @@ def _read_deep(path: Path, image: Image.Image) -> Photo | None:
             page = file.pages.first
             if page.dtype is None or page.dtype.itemsize == 1:
                 return None
-            if page.dtype != np.uint16 or page.photometric.name not in ("RGB", "MINISBLACK"):
+            if page.dtype != np.uint16 or page.photometric not in (
+                tifffile.PHOTOMETRIC.RGB,
+                tifffile.PHOTOMETRIC.MINISBLACK,
+            ):
                 raise ValueError(f"TIFF pixels of {page.dtype}; allowed: 8 or 16 bits, grey or RGB")
             pixels = page.asarray()
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -213,7 +216,7 @@ def write_photo(photo: Photo, path: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error})") from error
     finally:

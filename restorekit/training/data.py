@@ -49,7 +49,7 @@ def decode(path: Path, channels: int, smallest: int) -> NDArray[np.uint8]:
 def draw(seed: int, index: int) -> NDArray[np.float64]:
     """The numbers that make crop `index`: (DRAWS,) in [0, 1), by hashing, so that no order is needed."""
     digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8 * DRAWS).digest()
-    return (np.frombuffer(digest, dtype="<u8") >> 11) * 2.0**-53
+    return ((np.frombuffer(digest, dtype="<u8") >> 11) * 2.0**-53).astype(np.float64)
 
 
 class StreamedCrops(Dataset[Tensor]):

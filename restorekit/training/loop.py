@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ class Trainer:
         prior.requires_grad_(True).train()
         prior.to(self.accelerator.device)
         if plan.run.channels_last:
-            prior.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            prior.to(memory_format=torch.channels_last)
         self.ema = Ema(prior, plan.run.ema)
         rule = plan.optimizer
         optimizer = torch.optim.AdamW(prior.parameters(), lr=rule.lr, betas=rule.betas, weight_decay=rule.weight_decay)
@@ -103,7 +102,7 @@ class Trainer:
         return self.progress
 
     def save(self, losses: list[Tensor]) -> None:
-        """Write weights, card and checkpoint, each atomically; refuses when a loss since the last check is not finite."""
+        """Write weights, card and checkpoint, each atomically; not when a loss since the last check is not finite."""
         self._checked(losses)
         dtype = getattr(torch, self.plan.run.weights)
         save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.plan.model, dtype)
@@ -117,7 +116,7 @@ class Trainer:
         }
         part = self.output / (CHECKPOINT + ".part")
         torch.save(state, part)
-        os.replace(part, self.output / CHECKPOINT)
+        part.replace(self.output / CHECKPOINT)
 
     def _crops(self) -> Any:
         plan, processes = self.plan.run, self.accelerator.num_processes
@@ -155,9 +154,7 @@ class Trainer:
     def _loss(self, clean: Tensor, part: int) -> Tensor:
         plan, device = self.plan, self.accelerator.device
         place = (self.progress.step * plan.run.accumulate + part) * self.accelerator.num_processes
-        generator = torch.Generator(device).manual_seed(
-            (plan.run.seed << 40) + place + self.accelerator.process_index
-        )
+        generator = torch.Generator(device).manual_seed((plan.run.seed << 40) + place + self.accelerator.process_index)
         sigma = draw_sigmas(plan.noise, self.bare.table, len(clean), generator).float()
         noise = torch.randn(clean.shape, generator=generator, device=device)
         noisy = clean + sigma[:, None, None, None] * noise

@@ -45,10 +45,8 @@ def level_weight(plan: LossPlan, prediction: Prediction, sigma: Tensor) -> Tenso
     if plan.weighting == "simple":
         return torch.ones_like(sigma)
     snr = sigma**-2
-    if plan.weighting == "p2":
-        wanted = snr * (plan.p2_k + snr) ** -plan.p2_gamma
-    else:
-        wanted = snr.clamp(max=plan.snr_gamma)
+    p2 = snr * (plan.p2_k + snr) ** -plan.p2_gamma
+    wanted = p2 if plan.weighting == "p2" else snr.clamp(max=plan.snr_gamma)
     return wanted / target_weight(prediction, sigma)
 
 

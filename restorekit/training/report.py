@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +29,7 @@ class Report:
         columns = TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
         self.bar = Progress(*columns, TimeRemainingColumn(), disable=not enabled)
         self.task = self.bar.add_task("", total=steps, completed=done)
-        self.writer = SummaryWriter(str(output / "logs")) if enabled else None  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(output / "logs")) if enabled else None
         self._last: tuple[int, float] | None = None
 
     def __enter__(self) -> Report:
@@ -42,7 +41,7 @@ class Report:
     ) -> None:
         self.bar.stop()
         if self.writer is not None:
-            self.writer.close()  # type: ignore[no-untyped-call]
+            self.writer.close()
 
     def log(self, step: int, images: int, loss: float, lr: float) -> None:
         """Mean loss since the last call, learning rate, and images per second."""
@@ -56,7 +55,7 @@ class Report:
         self.bar.update(self.task, completed=step, description=text)
         if self.writer is not None:
             for name, value in (("loss", loss), ("lr", lr), ("images_per_second", speed)):
-                self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                self.writer.add_scalar(name, value, step)
             if not self.bar.console.is_terminal:
                 self.bar.console.print(f"step {step}  images {images}  {text}  lr {lr:.2e}", soft_wrap=True)
 
@@ -72,7 +71,7 @@ class Report:
         folder.mkdir(exist_ok=True)
         save_image(grid, folder / f"{step:08d}.png")
         if self.writer is not None:
-            self.writer.add_image("samples", grid, step)  # type: ignore[no-untyped-call]
+            self.writer.add_image("samples", grid, step)
 
 
 def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
@@ -98,4 +97,4 @@ None yet: `restorekit evaluate` measures it.
 """
     part = output / (CARD + ".part")
     part.write_text(text, encoding="utf-8")
-    os.replace(part, output / CARD)
+    part.replace(output / CARD)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from restorekit.core.ladders import (
     cosine_betas,
     geometric_ladder,
@@ -10,7 +11,6 @@ from restorekit.core.ladders import (
     sigmas_from_betas,
     table_ladder,
 )
-
 from tests import golden
 from tests.priors.gaussian import GaussianPrior
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
+
 from restorekit.models.keymaps import from_diffusers, from_ho_port
 from restorekit.nets.unet import AttentionBlock, UNet, UNetConfig
-
 from tests import golden
 
 GUIDED = {
@@ -106,6 +106,4 @@ def test_labels_belong_to_networks_with_classes() -> None:
     with pytest.raises(ValueError, match="label"):
         net(torch.zeros(1, 3, 8, 8), torch.zeros(1), torch.zeros(1, dtype=torch.long))
     with pytest.raises(ValueError, match="low_res"):
-        UNet(UNetConfig(channels=32, multipliers=(1,), blocks=1, low_res=True))(
-            torch.zeros(1, 3, 8, 8), torch.zeros(1)
-        )
+        UNet(UNetConfig(channels=32, multipliers=(1,), blocks=1, low_res=True))(torch.zeros(1, 3, 8, 8), torch.zeros(1))

@@ -1,9 +1,9 @@
 import pytest
 import torch
+
 from restorekit.core.denoiser import Denoiser, VarianceDenoiser
 from restorekit.core.ladders import linear_betas, sigmas_from_betas
 from restorekit.priors.epsilon import EpsilonPrior, pad_to_multiple
-
 from tests import golden
 from tests.sampling.test_samplers import StandIn
 

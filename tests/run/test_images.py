@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image, ImageCms
+
 from restorekit.errors import ImageError
 from restorekit.run.images import ORIENTATION, PARTIAL, read_photo, read_side_image, write_photo
 

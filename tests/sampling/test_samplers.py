@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from restorekit.core.ladders import (
     cosine_betas,
     karras_ladder,
@@ -23,8 +25,6 @@ from restorekit.sampling.samplers import (
     sample_euler,
     sample_heun,
 )
-from torch import Tensor, nn
-
 from tests import golden
 from tests.priors.gaussian import GaussianPrior
 
@@ -163,4 +163,6 @@ def test_a_batch_gives_what_single_images_give(name: str) -> None:
 
 def test_learned_variance_needs_a_prior_that_has_it() -> None:
     with pytest.raises(ValueError, match="learned"):
-        sample_ancestral(GaussianPrior(), torch.zeros(1, 3, 4, 4), karras_ladder(1, 0.1, 2), ImageNoise([0]), variance="learned")
+        sample_ancestral(
+            GaussianPrior(), torch.zeros(1, 3, 4, 4), karras_ladder(1, 0.1, 2), ImageNoise([0]), variance="learned"
+        )

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from restorekit.errors import TrainingError
 from restorekit.training.data import CachedCrops, StreamedCrops, batches
 from restorekit.training.plan import DataPlan
-
 from tests.training.plans import photos
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from restorekit.core.ladders import linear_betas, sigmas_from_betas
 from restorekit.training.ema import Ema
 from restorekit.training.losses import denoising_loss, draw_sigmas, level_weight
@@ -54,7 +55,9 @@ def test_noise_levels() -> None:
     lognormal = draw_sigmas(NoisePlan(distribution="lognormal", mean=-1.0, std=0.5), TABLE, 20_000, draw).log()
     assert lognormal.mean().item() == pytest.approx(-1.0, abs=0.02)
     assert lognormal.std().item() == pytest.approx(0.5, abs=0.02)
-    mixed = draw_sigmas(NoisePlan(distribution="lognormal", mean=-4.5, std=0.01, uniform_share=0.25), TABLE, 20_000, draw)
+    mixed = draw_sigmas(
+        NoisePlan(distribution="lognormal", mean=-4.5, std=0.01, uniform_share=0.25), TABLE, 20_000, draw
+    )
     assert (mixed > 0.02).double().mean().item() == pytest.approx(0.25, abs=0.02)
     assert draw_sigmas(NoisePlan(distribution="lognormal", mean=9, std=1), TABLE, 9, draw).max() <= TABLE[-1]
 

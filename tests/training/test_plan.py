@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from restorekit.errors import OptionError
 from restorekit.training.plan import read_plan
 
@@ -31,7 +32,9 @@ def test_shipped_plans_are_valid(path: Path) -> None:
 
 def test_overrides(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
-    plan = read_plan(path, ["run.batch=3", "model.net.multipliers=[1, 2]", "data.folder=else/where", "optimizer.clip=null"])
+    plan = read_plan(
+        path, ["run.batch=3", "model.net.multipliers=[1, 2]", "data.folder=else/where", "optimizer.clip=null"]
+    )
     assert plan.run.batch == 3
     assert plan.model.net.multipliers == (1, 2)
     assert plan.data.folder == Path("else/where")

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import pytest
+
+from restorekit.core.recipe import Option, SideImage, recipe
+from restorekit.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@recipe("a-recipe", samples=True)
+def a_recipe(
+    y,
+    prior,
+    noise,
+    *,
+    mask: Annotated[Tensor, SideImage("A mask.")],
+    level: Annotated[float | Literal["auto"], Option("A level.", min=0, max=9)] = "auto",
+    count: Annotated[int, Option("A count.", min=1)] = 3,
+    mode: Annotated[Literal["a", "b"], Option("A mode.")] = "a",
+    fast: Annotated[bool, Option("A switch.")] = False,
+):
+    """Do something.
+
+    And more.
+    """
+    return level, count, mode, fast
+
+
+def test_options_are_read_from_the_signature_without_torch_names() -> None:
+    assert [p.name for p in a_recipe.side_images] == ["mask"]
+    assert [(p.name, p.kind, p.words) for p in a_recipe.options] == [
+        ("level", float, ("auto",)),
+        ("count", int, ()),
+        ("mode", str, ("a", "b")),
+        ("fast", bool, ()),
+    ]
+    assert a_recipe.doc.splitlines()[0] == "Do something."
+
+
+def test_values_are_checked_and_defaults_filled_in() -> None:
+    assert a_recipe.checked({"mask": 1}) == {"mask": 1, "level": "auto", "count": 3, "mode": "a", "fast": False}
+    assert a_recipe.checked({"mask": 1, "level": "0", "count": "5"})["level"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "mask is missing"),
+        ({"mask": 1, "levle": 3}, "unknown option 'levle'. Did you mean 'level'"),
+        ({"mask": 1, "level": 10}, "level: found 10, allowed: a number from 0 to 9, or auto"),
+        ({"mask": 1, "level": float("nan")}, "found nan"),
+        ({"mask": 1, "level": "high"}, "found 'high', allowed: a number from 0 to 9, or auto"),
+        ({"mask": 1, "count": 0}, "count: found 0, allowed: a whole number from 1"),
+        ({"mask": 1, "count": 2.5}, "count: found 2.5, allowed: a whole number"),
+        ({"mask": 1, "mode": "c"}, "unknown value 'c'. Allowed: a, b"),
+    ],
+)
+def test_what_is_not_allowed_is_said(values, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        a_recipe.checked(values)
+
+
+def test_wrong_signatures_are_refused_at_once() -> None:
+    def without_doc(y, prior, noise): ...
+
+    def other_order(prior, y, noise):
+        """Doc."""
+
+    def bare_option(y, prior, noise, *, a: int = 1):
+        """Doc."""
+
+    def positional(y, prior, noise, a: Annotated[int, Option("A.")] = 1):
+        """Doc."""
+
+    def odd_type(y, prior, noise, *, a: Annotated[list, Option("A.")] = 1):
+        """Doc."""
+
+    for function, words in [
+        (without_doc, "docstring"),
+        (other_order, "first parameters"),
+        (bare_option, "Annotated"),
+        (positional, "bare"),
+        (odd_type, "allowed types"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            recipe("name")(function)
+    with pytest.raises(TypeError, match="lower-case"):
+        recipe("No Name")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from restorekit.core.denoiser import Denoiser
+from restorekit.core.ladders import karras_ladder
+from restorekit.core.noise import ImageNoise
+from restorekit.nets.unet import UNet, UNetConfig
+from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.priors.grey import Grey
+from restorekit.priors.tiled import Tiled, only_where
+from restorekit.sampling.samplers import sample_ddim
+from tests.priors.gaussian import GaussianPrior
+from tests.priors.test_epsilon import TABLE
+
+
+def windowed() -> GaussianPrior:
+    prior = GaussianPrior(mean=0.2, std=0.4)
+    prior.size = 16
+    return prior
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 16), (31, 50), (64, 33), (5, 70)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_pixelwise_prior_gives_the_same_in_tiles(size: tuple[int, int], batch: int) -> None:
+    prior = windowed()
+    x = torch.randn(2, 3, *size)
+    sigma = torch.tensor([0.3, 1.5])
+    tiled = Tiled(prior, batch=batch)
+    assert isinstance(tiled, Denoiser)
+    torch.testing.assert_close(tiled(x, sigma), GaussianPrior(0.2, 0.4)(x, sigma), rtol=1e-5, atol=1e-6)
+    assert all(h <= 16 and w <= 16 and n <= max(batch, 2) for n, _, h, w in prior.seen)
+
+
+def test_a_sampled_image_is_the_same_in_tiles() -> None:
+    def run(prior) -> Tensor:
+        noise = ImageNoise([4])
+        start = noise.like(torch.empty(1, 3, 37, 45)) * 5
+        return sample_ddim(prior, start, karras_ladder(5, 0.1, 6), noise, eta=1.0)
+
+    torch.testing.assert_close(run(Tiled(windowed())), run(GaussianPrior(0.2, 0.4)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_local_network_gives_the_same_in_tiles() -> None:
+    torch.manual_seed(0)
+    net = UNet(UNetConfig(channels=32, multipliers=(1, 2), blocks=1, norm="layer", middle_attention=False))
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    prior = EpsilonPrior(net, TABLE, multiple=8)
+    x, sigma = torch.randn(1, 3, 150, 133), torch.tensor([0.5])
+    with torch.no_grad():
+        torch.testing.assert_close(Tiled(prior, window=96, overlap=48)(x, sigma), prior(x, sigma), rtol=0, atol=1e-3)
+
+
+def test_no_seam_is_left_between_windows_that_disagree() -> None:
+    class Disagreeing(GaussianPrior):
+        size = 16
+
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            self.seen.append(x.shape)
+            return torch.full_like(x, float(len(self.seen) % 2))
+
+    out = Tiled(Disagreeing(), batch=1, overlap=8)(torch.zeros(1, 3, 16, 64), torch.ones(1))
+    assert out.min() < 0.02
+    assert out.max() > 0.98
+    assert out.diff(dim=-1).abs().max() < 0.25
+
+
+def test_windows_without_a_pixel_to_fill_are_not_evaluated() -> None:
+    prior = windowed()
+    where = torch.zeros(1, 1, 64, 64)
+    where[..., 3, 5] = 1
+    x = torch.randn(1, 3, 64, 64)
+    tiled = only_where(Tiled(prior, overlap=4), where)
+    out = tiled(x, torch.tensor([0.5]))
+    assert len(prior.seen) == 1
+    torch.testing.assert_close(out[..., :12, :12], GaussianPrior(0.2, 0.4)(x, torch.tensor([0.5]))[..., :12, :12])
+    assert torch.equal(out[..., 20:, 20:], x[..., 20:, 20:])
+    prior.seen.clear()
+    assert torch.equal(
+        only_where(Tiled(prior), torch.zeros(1, 1, 16, 16))(x[..., :16, :16], torch.ones(1)), x[..., :16, :16]
+    )
+    assert not prior.seen
+    assert only_where(prior, where) is prior
+
+
+def test_labels_follow_their_windows() -> None:
+    class Labelled(GaussianPrior):
+        size = 8
+
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            assert label is not None
+            return torch.zeros_like(x) + label.reshape(-1, 1, 1, 1) + sigma.reshape(-1, 1, 1, 1)
+
+    out = Tiled(Labelled(), batch=3)(torch.zeros(2, 3, 20, 20), torch.tensor([0.25, 0.5]), torch.tensor([1, 4]))
+    torch.testing.assert_close(out[0], torch.full((3, 20, 20), 1.25))
+    torch.testing.assert_close(out[1], torch.full((3, 20, 20), 4.5))
+
+
+def test_impossible_windows_are_refused() -> None:
+    with pytest.raises(ValueError, match="overlap < window"):
+        Tiled(windowed(), overlap=16)
+
+
+def test_grey_images_through_a_colour_prior() -> None:
+    grey = Grey(GaussianPrior(mean=0.2, std=0.4))
+    assert isinstance(grey, Denoiser)
+    x, sigma = torch.randn(2, 1, 6, 5), torch.tensor([0.3, 0.7])
+    colour = GaussianPrior(0.2, 0.4)(x.expand(-1, 3, -1, -1), sigma * 3**0.5)
+    torch.testing.assert_close(grey(x, sigma), colour[:, :1])
+    assert grey.sigma_max == pytest.approx(80 / 3**0.5)
