@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.main
 
 from restorekit import __version__
 from restorekit.commands import typer_command
@@ -39,7 +40,7 @@ def build_app() -> typer.Typer:
     models.callback(invoke_without_command=True)(list_models)
     models.command("push")(push)
     app.add_typer(models, name="models")
-    evaluate = typer.Typer(help="Measure priors beside classical baselines.", no_args_is_help=True)
+    evaluate = typer.Typer(help="Measure priors beside classical baselines.")
     evaluate.command("denoise")(evaluate_denoise)
     evaluate.command("inpaint")(evaluate_inpaint)
     app.add_typer(evaluate, name="evaluate")
@@ -177,11 +178,20 @@ def _spread(arguments: list[str]) -> list[str]:
     return result
 
 
+# typer's own errors of usage; typer 0.29 carries its own click, earlier ones import it.
+UsageProblem: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
 def main() -> None:
-    """Entry point: errors of the input are one line on standard error."""
+    """Entry point: errors of the input are one line on standard error; 2 is wrong usage, 1 is all that failed."""
     warn_of_broken_plugins()
+    arguments = _spread(sys.argv[1:]) or ["--help"]
     try:
-        build_app()(_spread(sys.argv[1:]))
-    except RestorekitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, OptionError) else 1)
+        code = typer.main.get_command(build_app()).main(arguments, prog_name="restorekit", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 130
+    except (RestorekitError, UsageProblem) as error:
+        text = str(error) if isinstance(error, RestorekitError) else getattr(error, "format_message")()  # noqa: B009
+        print(f"error: {text}", file=sys.stderr)
+        code = 2 if isinstance(error, OptionError | UsageProblem) else 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -70,9 +70,7 @@ def restore(
     return pictures[0] if samples == 1 else pictures
 
 
-def _photo(image: Picture) -> Photo | None:
-    if isinstance(image, Tensor):
-        return None
+def _photo(image: Any) -> Photo | None:
     if isinstance(image, Image.Image):
         mode = "RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "L" if image.mode in ("1", "L") else "RGB"
         if image.mode.startswith(("I", "F")):
@@ -81,6 +79,8 @@ def _photo(image: Picture) -> Photo | None:
         pixels = pixels.reshape(*pixels.shape[:2], -1)
         alpha = pixels[..., 3].copy() if mode == "RGBA" else None
         return Photo(pixels[..., :3], alpha)
+    if not isinstance(image, str | Path):
+        return None
     photo = read_photo(Path(image))
     if photo.top != 255:
         raise ImageError(f"{image}: 16 bits a channel do not fit a PIL image; use the command line or a tensor")

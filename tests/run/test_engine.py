@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from restorekit.core.recipe import recipe
+from restorekit.errors import ImageError, ModelError, OptionError
+from restorekit.run.api import restore
+from restorekit.run.engine import make_engine
+from tests.priors.gaussian import GaussianPrior
+from tests.run.test_folder import fill, run, save, speckle
+
+
+@recipe("once")
+def once(y, prior, noise):
+    """D at sigma 0.5."""
+    return prior(y, torch.full((len(y),), 0.5, device=y.device))
+
+
+def test_engines_say_what_they_are_and_what_is_allowed() -> None:
+    engine = make_engine("cpu", "float32", 64)
+    assert (engine.device.type, engine.precision, engine.tile) == ("cpu", "float32", 64)
+    assert make_engine("cpu").precision in ("float32", "bfloat16")
+    for arguments, message in [
+        (("cpu", "float8"), "unknown precision 'float8'"),
+        (("gpu",), "--device: gpu is not to be had here"),
+        (("cpu", "auto", 3), "--tile: found 3"),
+    ]:
+        with pytest.raises(OptionError, match=message):
+            make_engine(*arguments)
+
+
+def test_images_larger_than_the_tile_and_grey_images() -> None:
+    prior = GaussianPrior(0.1, 0.5)
+    engine = make_engine("cpu", "float32", 32)
+    for shape in [(2, 3, 50, 33), (1, 1, 7, 70), (1, 3, 1, 1)]:
+        y = torch.randn(shape)
+        got = engine.restore(once, prior, y, range(shape[0]), {})
+        if shape[1] == 3:
+            torch.testing.assert_close(got, GaussianPrior(0.1, 0.5)(y, torch.full((shape[0],), 0.5)))
+        assert got.shape == y.shape
+    assert all(max(seen[-2:]) <= 32 for seen in prior.seen)
+    with pytest.raises(ModelError, match="the image has 3 channels, the prior 1"):
+        engine.restore(once, GaussianPrior(channels=1), torch.zeros(1, 3, 4, 4), [0], {})
+
+
+def test_bfloat16_is_close_to_float32(tmp_path: Path) -> None:
+    from restorekit.models.registry import load_prior
+    from tests.models.small import small_model
+
+    prior, y = load_prior(small_model(tmp_path)), torch.randn(1, 3, 40, 24)
+    a, b = (make_engine("cpu", p).restore(once, prior, y, [0], {}) for p in ("float32", "bfloat16"))
+    assert 0 < (a - b).abs().max() < 0.05
+
+
+def test_python_functions_take_tensors_pictures_and_paths(tmp_path: Path) -> None:
+    prior = GaussianPrior()
+    path = save(tmp_path / "a.png", 6, 5, 3)
+    y = torch.rand(2, 3, 6, 5) * 2 - 1
+    got = restore(speckle, y, prior, much=0.2)
+    assert got.shape == y.shape
+    assert (got - y).std().item() == pytest.approx(0.2, rel=0.2)
+    assert torch.equal(restore(speckle, y[1:], prior, much=0.2, seed=0), restore(speckle, y[1:], prior, much=0.2))
+    assert restore(speckle, y, prior, samples=3).shape == (3, 2, 3, 6, 5)
+    picture = restore(speckle, path, prior)
+    assert isinstance(picture, Image.Image)
+    assert picture.size == (5, 6)
+    run(path, tmp_path / "cli.png")
+    with Image.open(tmp_path / "cli.png") as same:
+        assert same.tobytes() == picture.tobytes()
+    rgba = Image.open(path).convert("RGBA")
+    assert restore(speckle, rgba, prior).mode == "RGBA"
+    assert restore(speckle, rgba.convert("L"), prior).mode == "L"
+    assert len(restore(speckle, rgba, prior, samples=2)) == 2
+
+
+def test_side_images_can_be_tensors_pictures_and_paths(tmp_path: Path) -> None:
+    y = torch.zeros(2, 3, 6, 5)
+    mask = torch.zeros(1, 1, 6, 5)
+    mask[..., 2] = 1
+    Image.fromarray((mask[0, 0].numpy() * 255).astype("uint8")).save(tmp_path / "m.png")
+    want = mask.expand_as(y)
+    for side in (mask, mask.expand(2, -1, -1, -1), Image.open(tmp_path / "m.png"), tmp_path / "m.png"):
+        torch.testing.assert_close(restore(fill, y, GaussianPrior(), mask=side), want)
+    with pytest.raises(OptionError, match=r"found \(1, 1, 5, 5\), allowed: \(1 or 2, 1, 6, 5\)"):
+        restore(fill, y, GaussianPrior(), mask=mask[..., :5, :])
+    with pytest.raises(OptionError, match="found int"):
+        restore(fill, y, GaussianPrior(), mask=3)
+    with pytest.raises(OptionError, match="mask is missing"):
+        restore(fill, y, GaussianPrior())
+
+
+def test_wrong_pictures_are_refused(tmp_path: Path) -> None:
+    for y in (torch.zeros(3, 4, 4), torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 0, 4), "nowhere.png", 7):
+        with pytest.raises((OptionError, ImageError)):
+            restore(speckle, y, GaussianPrior())
+    with pytest.raises(OptionError, match="not finite"):
+        restore(speckle, torch.full((1, 3, 4, 4), torch.nan), GaussianPrior())
+    with pytest.raises(OptionError, match="samples: found 0"):
+        restore(speckle, torch.zeros(1, 3, 4, 4), GaussianPrior(), samples=0)
+    with pytest.raises(ModelError, match="the prior is function"):
+        restore(speckle, torch.zeros(1, 3, 4, 4), lambda x, sigma: x)

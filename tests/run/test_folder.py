@@ -1,0 +1,200 @@
+"""Folders of photos through a real engine, with recipes made here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from restorekit.core.recipe import Option, SideImage, recipe
+from restorekit.errors import ImageError, OptionError
+from restorekit.run.engine import make_engine
+from restorekit.run.folder import Settings, plan_jobs, run_jobs
+from restorekit.run.images import PARTIAL, read_photo
+from tests.priors.gaussian import GaussianPrior
+from tests.run.test_images import pixels
+
+ENGINE = make_engine("cpu", "float32")
+
+
+@recipe("speckle", samples=True)
+def speckle(y, prior, noise, *, much: Annotated[float, Option("How much.", min=0)] = 0.1):
+    """Add noise."""
+    return y + much * noise.like(y)
+
+
+@recipe("fill")
+def fill(y, prior, noise, *, mask: Annotated[Tensor, SideImage("What to fill.")]):
+    """Fill with white."""
+    return torch.where(mask.expand_as(y) > 0.5, torch.ones_like(y), y)
+
+
+def save(path: Path, *shape: int, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(*shape, seed=seed).squeeze()).save(path)
+    return path
+
+
+def run(given, output=None, recipe=speckle, sides=None, samples=1, **settings):
+    jobs = plan_jobs([given] if isinstance(given, Path) else given, output, recipe, sides or {}, samples=samples)
+    options = {p.name: p.default for p in recipe.options}
+    return run_jobs(jobs, recipe, GaussianPrior(), ENGINE, options, Settings(**settings))
+
+
+def test_the_tree_is_mirrored_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    save(folder / "a.png", 6, 5, 3)
+    save(folder / "deep" / "er" / "b.JPG", 16, 16, 3)
+    (folder / "notes.txt").write_text("not an image")
+    account = run(folder, tmp_path / "out")
+    assert len(account.restored) == 2
+    assert not account.failed
+    files = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file())
+    assert files == ["a.png", "deep/er/b.JPG"]
+
+
+def test_default_places_are_beside_the_input(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", 6, 5, 3)
+    run(tmp_path / "in")
+    assert (tmp_path / "in-speckle" / "a.png").exists()
+    run(tmp_path / "in" / "a.png", samples=2)
+    assert (tmp_path / "in" / "a-speckle-1.png").exists()
+    assert (tmp_path / "in" / "a-speckle-2.png").exists()
+    one, two = (read_photo(tmp_path / "in" / f"a-speckle-{k}.png").pixels for k in (1, 2))
+    assert not np.array_equal(one, two)
+
+
+def test_a_photo_has_the_same_result_whatever_the_batch_and_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for i in range(5):
+        save(folder / f"{i}.png", 6 + (i == 2), 5, 3, seed=i)
+    run(folder, tmp_path / "one")
+    run(folder, tmp_path / "four", batch=4)
+    run(folder / "3.png", tmp_path / "alone")
+    for i in range(5):
+        assert (tmp_path / "one" / f"{i}.png").read_bytes() == (tmp_path / "four" / f"{i}.png").read_bytes()
+    assert (tmp_path / "alone" / "3.png").read_bytes() == (tmp_path / "one" / "3.png").read_bytes()
+    run(folder / "3.png", tmp_path / "seeded", seed=1)
+    assert (tmp_path / "seeded" / "3.png").read_bytes() != (tmp_path / "one" / "3.png").read_bytes()
+
+
+def test_what_is_done_is_skipped_unless_asked(tmp_path: Path) -> None:
+    photo, target = save(tmp_path / "a.png", 6, 5, 3), tmp_path / "out" / "a.png"
+    run(photo, target)
+    before = target.stat().st_mtime_ns
+    assert run(photo, target).skipped == [photo]
+    assert target.stat().st_mtime_ns == before
+    assert run(photo, target, overwrite=True).restored == [photo]
+
+
+def test_one_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    save(folder / "a.png", 6, 5, 3)
+    (folder / "b.png").write_text("this is text")
+    save(folder / "c.png", 1, 1, 3)
+    save(folder / "d.png", 6, 5, 1)
+    account = run(folder, tmp_path / "out", batch=8)
+    assert [path.name for path in account.restored] == ["a.png", "c.png", "d.png"]
+    assert [path.name for path, _ in account.failed] == ["b.png"]
+    assert "not an image" in account.failed[0][1]
+    with Image.open(tmp_path / "out" / "d.png") as grey:
+        assert grey.mode == "L"
+
+
+def test_masks_pair_by_place_and_stem(tmp_path: Path) -> None:
+    folder, masks = tmp_path / "in", tmp_path / "masks"
+    for name in ("a", "deep/b", "c"):
+        save(folder / f"{name}.png", 6, 5, 3)
+    for name, column in (("a.png", 0), ("deep/b.bmp", 1)):
+        marks = np.zeros((6, 5), np.uint8)
+        marks[:, column] = 255
+        (masks / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(marks).save(masks / name)
+    account = run(folder, tmp_path / "out", fill, {"mask": masks})
+    assert [path.name for path, _ in account.failed] == ["c.png"]
+    assert "masks/c.png" in account.failed[0][1]
+    for name, column in (("a.png", 0), ("deep/b.png", 1)):
+        got, want = read_photo(tmp_path / "out" / name).pixels, read_photo(folder / name).pixels
+        assert (got[:, column] == 255).all()
+        keep = [i for i in range(5) if i != column]
+        assert np.array_equal(got[:, keep], want[:, keep])
+    sides, names = {"mask": masks / "a.png"}, frozenset({"mask"})
+    assert run(folder / "a.png", tmp_path / "inv.png", fill, sides, inverted=names).restored
+    assert (read_photo(tmp_path / "inv.png").pixels[:, 1:] == 255).all()
+
+
+def test_a_mask_of_another_size_fails(tmp_path: Path) -> None:
+    photo, mask = save(tmp_path / "a.png", 6, 5, 3), save(tmp_path / "m.png", 6, 6, 1)
+    account = run(photo, tmp_path / "o.png", fill, {"mask": mask})
+    assert "6 x 6, allowed: the photo's 5 x 6" in account.failed[0][1]
+
+
+def test_plans_that_would_lose_something_are_refused(tmp_path: Path) -> None:
+    photo = save(tmp_path / "in" / "a.png", 6, 5, 3)
+    with pytest.raises(OptionError, match="nothing is written over the originals"):
+        plan_jobs([photo], photo, speckle, {})
+    other = save(tmp_path / "other" / "a.png", 6, 5, 3)
+    with pytest.raises(OptionError, match="would both be written"):
+        plan_jobs([photo, other], tmp_path / "out", speckle, {})
+    with pytest.raises(ImageError, match="no such file"):
+        plan_jobs([tmp_path / "none"], None, speckle, {})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="no image in this folder"):
+        plan_jobs([tmp_path / "empty"], None, speckle, {})
+    save(tmp_path / "m" / "a.png", 6, 5, 1)
+    save(tmp_path / "m" / "a.bmp", 6, 5, 1)
+    with pytest.raises(ImageError, match="pairs with 2 files"):
+        plan_jobs([photo], None, fill, {"mask": tmp_path / "m"})
+
+
+def test_an_output_inside_the_input_is_not_restored_again(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 6, 5, 3)
+    run(tmp_path, tmp_path / "out")
+    assert [job.source.name for job in plan_jobs([tmp_path], tmp_path / "out", speckle, {})] == ["a.png"]
+    assert len(plan_jobs([tmp_path], tmp_path / "out", speckle, {})) == 1
+
+
+def test_part_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    photo, out = save(tmp_path / "a.png", 6, 5, 3), tmp_path / "out"
+    out.mkdir()
+    dead, alive = out / f".x.png.{2**22 + 1}{PARTIAL}", out / f".x.png.{os.getpid()}{PARTIAL}"
+    dead.touch()
+    alive.touch()
+    run(photo, out / "a.png")
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for i in range(60):
+        save(folder / f"{i:02}.png", 200, 200, 3, seed=i)
+    code = (
+        "import sys; from pathlib import Path; from tests.run.test_folder import run;"
+        "run(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder), str(out)], cwd=root)
+    deadline = time.monotonic() + 60
+    while not (out.exists() and len(list(out.glob("*.png"))) >= 3) and time.monotonic() < deadline:
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = sorted(out.glob("*.png"))
+    assert len(done) >= 3
+    for path in done:
+        assert read_photo(path).pixels.shape == (200, 200, 3)
+    account = run(folder, out)
+    assert len(account.skipped) + len(account.restored) == 60
+    assert not account.failed
+    assert len(list(out.iterdir())) == 60
