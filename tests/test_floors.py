@@ -18,6 +18,7 @@ FLOORS = [
     {"evaluation"},
     {"hooks", "plugins", "builtin", "commands", "terminal"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 # The recipes that are measured, and the lazy names of `import restorekit as rk`, which recipes speak to.

@@ -20,6 +20,7 @@ class Denoiser(Protocol):
         sigma_min, sigma_max: range of sigma that it was trained for.
         levels: the only sigmas that it knows, decreasing; None means any between the two.
         classes: names of its classes, in the order of the labels; None when it has none.
+        partial_noise: True when D(x, sigma) also holds for noise that spares some of the pixels, whichever they are.
     """
 
     channels: int
@@ -28,6 +29,7 @@ class Denoiser(Protocol):
     sigma_max: float
     levels: Tensor | None
     classes: tuple[str, ...] | None
+    partial_noise: bool
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) float32, sigma (N,) in the unit of x, label (N,) int64; returns like x."""

@@ -24,7 +24,7 @@ def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]
     files = [file for path in paths for file in (sorted(path.glob("*.png")) if path.is_dir() else [path])]
     masks: dict[str, dict[tuple[int, int], Tensor]] = {}
     for file in files:
-        pixels = torch.from_numpy(read_photo(file).pixels).float().mean(-1)
+        pixels = torch.from_numpy(read_photo(file).pixels.mean(-1))
         kind, _, size = file.stem.rpartition("-")
         masks.setdefault(kind if size.replace("x", "").isdigit() else file.stem, {})[tuple(pixels.shape)] = (  # type: ignore[index]
             pixels > 127.5

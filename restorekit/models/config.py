@@ -42,6 +42,8 @@ class ModelConfig(Config):
     size: int | None = Field(64, ge=1)
     """Side of the windows that it was trained on; a network that is local (see `UNetConfig`) takes any."""
     classes: tuple[str, ...] | None = None
+    partial_noise: bool = False
+    """It was trained on noise that spares some pixels as well; a training sets this by its plan."""
 
 
 def build_prior(config: ModelConfig) -> EpsilonPrior:
@@ -53,6 +55,7 @@ def build_prior(config: ModelConfig) -> EpsilonPrior:
         channels=config.channels,
         size=None if config.net.is_local else config.size,
         classes=config.classes,
+        partial_noise=config.partial_noise,
         time_scale=config.schedule.time_scale,
         multiple=config.net.factor,
     )

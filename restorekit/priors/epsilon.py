@@ -27,7 +27,7 @@ class EpsilonPrior(nn.Module):
     Arguments:
         net: (x, t, label) -> (N, C or 2C, H, W); with 2C the second half is guided diffusion's variance fraction.
         table: sigma of every trained step, increasing (see `restorekit.core.ladders`).
-        channels, size, classes: see `Denoiser`.
+        channels, size, classes, partial_noise: see `Denoiser`.
         time_scale: the network sees t * time_scale (1000 / steps where guided-diffusion "rescales timesteps").
         multiple: the network takes heights and widths that are multiples of this; others are padded by reflection.
     """
@@ -44,6 +44,7 @@ class EpsilonPrior(nn.Module):
         channels: int = 3,
         size: int | None = None,
         classes: tuple[str, ...] | None = None,
+        partial_noise: bool = False,
         time_scale: float = 1.0,
         multiple: int = 1,
     ) -> None:
@@ -51,6 +52,7 @@ class EpsilonPrior(nn.Module):
         self.net = net
         self.prediction, self.time_scale = prediction, time_scale
         self.channels, self.size, self.classes, self.multiple = channels, size, classes, multiple
+        self.partial_noise = partial_noise
         self.sigma_min, self.sigma_max = float(table[0]), float(table[-1])
         self.table = table.detach().double().cpu()
         self.register_buffer("log_table", self.table.log(), persistent=False)

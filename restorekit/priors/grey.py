@@ -22,7 +22,7 @@ class Grey:
 
     def __init__(self, prior: Denoiser) -> None:
         self.prior = prior
-        self.size, self.classes = prior.size, prior.classes
+        self.size, self.classes, self.partial_noise = prior.size, prior.classes, prior.partial_noise
         self.levels = None if prior.levels is None else prior.levels / SPREAD
         self.sigma_min, self.sigma_max = prior.sigma_min / SPREAD, prior.sigma_max / SPREAD
 

@@ -54,7 +54,7 @@ class Tiled:
                 "allowed: 0 <= overlap < window, batch >= 1"
             )
         self.channels, self.levels, self.classes = prior.channels, prior.levels, prior.classes
-        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.sigma_min, self.sigma_max, self.partial_noise = prior.sigma_min, prior.sigma_max, prior.partial_noise
 
     def only_where(self, where: Tensor) -> Tiled:
         """The same, evaluated only where `where` is not zero."""

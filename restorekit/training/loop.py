@@ -20,7 +20,7 @@ from restorekit.models.files import WEIGHTS, load_weights, save_weights
 from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
-from restorekit.training.losses import denoising_loss, draw_sigmas
+from restorekit.training.losses import denoising_loss, draw_sigmas, partial_noise
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
 from restorekit.training.report import Report, write_card
 
@@ -57,6 +57,7 @@ class Trainer:
 
     def __init__(self, plan: Plan, output: Path, *, resume: bool = False, init_from: Path | None = None) -> None:
         self.plan, self.output = plan, output
+        self.config = plan.model.model_copy(update={"partial_noise": plan.noise.partial_share > 0})
         saved = self._saved_state(resume)
         self.accelerator = _accelerator(plan.run)
         torch.manual_seed(plan.run.seed)
@@ -105,7 +106,7 @@ class Trainer:
         """Write weights, card and checkpoint, each atomically; not when a loss since the last check is not finite."""
         self._checked(losses)
         dtype = getattr(torch, self.plan.run.weights)
-        save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.plan.model, dtype)
+        save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.config, dtype)
         write_card(self.output, self.plan, self.progress.step, self.progress.images)
         state = {
             "plan": self.plan.model_dump(mode="json"),
@@ -155,8 +156,12 @@ class Trainer:
         plan, device = self.plan, self.accelerator.device
         place = (self.progress.step * plan.run.accumulate + part) * self.accelerator.num_processes
         generator = torch.Generator(device).manual_seed((plan.run.seed << 40) + place + self.accelerator.process_index)
-        sigma = draw_sigmas(plan.noise, self.bare.table, len(clean), generator).float()
+        sigma = draw_sigmas(plan.noise, self.bare.table, len(clean), generator)
         noise = torch.randn(clean.shape, generator=generator, device=device)
+        if plan.noise.partial_share:
+            sigma, mask = partial_noise(plan.noise, sigma, clean.shape[-1], generator)
+            sigma, noise = sigma.clamp(self.bare.sigma_min, self.bare.sigma_max), noise * mask
+        sigma = sigma.float()
         noisy = clean + sigma[:, None, None, None] * noise
         if plan.run.channels_last:
             noisy = noisy.contiguous(memory_format=torch.channels_last)

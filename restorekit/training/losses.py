@@ -11,6 +11,7 @@ from torch import Tensor
 from restorekit.core.denoiser import per_image
 from restorekit.priors.epsilon import Prediction
 from restorekit.training.plan import LossPlan, NoisePlan
+from restorekit.training.spared import spared_pixels
 
 
 def draw_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -24,6 +25,17 @@ def draw_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Gen
     sigmas = (plan.mean + plan.std * normal).exp().clamp(table[0], table[-1])
     share = torch.rand(count, generator=generator, device=device)
     return torch.where(share < plan.uniform_share, table[steps], sigmas)
+
+
+def partial_noise(plan: NoisePlan, sigma: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise levels (N,) and masks (N, 1, side, side) of the noise, after `partial_share` of the crops got theirs."""
+    count, device = len(sigma), generator.device
+    chosen = torch.rand(count, generator=generator, device=device) < plan.partial_share
+    normal = torch.randn(count, generator=generator, device=device, dtype=torch.float64)
+    levels = (plan.partial_mean + plan.partial_std * normal).exp()
+    mask = spared_pixels(count, side, generator)
+    whole = ~chosen[:, None, None, None]
+    return torch.where(chosen, levels, sigma), mask.masked_fill(whole, 1.0)
 
 
 def target_weight(prediction: Prediction, sigma: Tensor) -> Tensor:

@@ -41,6 +41,11 @@ class NoisePlan(Config):
     """Mean and standard deviation of log sigma."""
     uniform_share: float = Field(0.0, ge=0, le=1)
     """Share of the lognormal's draws that are taken uniformly from the trained steps instead."""
+    partial_share: float = Field(0.0, ge=0, le=1)
+    """Share of crops whose noise spares some pixels (see `training/spared.py`); it serves inpainting."""
+    partial_mean: float = -0.5
+    partial_std: Positive = 1.2
+    """Mean and standard deviation of log sigma of these crops."""
 
 
 class LossPlan(Config):

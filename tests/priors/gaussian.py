@@ -13,6 +13,7 @@ class GaussianPrior:
     sigma_min, sigma_max = 0.002, 80.0
     levels = None
     classes = None
+    partial_noise = False
 
     def __init__(self, mean: float = 0.0, std: float = 1.0, channels: int = 3) -> None:
         self.mean, self.std, self.channels = mean, std, channels

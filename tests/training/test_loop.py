@@ -32,6 +32,7 @@ def test_a_result_is_a_folder_that_loads(tmp_path: Path) -> None:
     train(plan, tmp_path / "out")
     assert read_config(tmp_path / "out" / WEIGHTS) == plan.model
     prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert not prior.partial_noise
     x = torch.randn(1, 3, 20, 16)
     assert prior(x, torch.tensor([0.3])).shape == x.shape
     card = (tmp_path / "out" / "README.md").read_text()
@@ -124,6 +125,11 @@ def test_a_run_can_start_from_weights(tmp_path: Path) -> None:
     other = tiny_plan(plan.data.folder, model={"net": net})
     with pytest.raises(TrainingError, match=r"not the plan's model\.net"):
         Trainer(other, tmp_path / "c", init_from=out / WEIGHTS)
+
+
+def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
+    train(tiny_plan(photos(tmp_path / "photos"), noise={"partial_share": 0.5}), tmp_path / "out")
+    assert load_weights(tmp_path / "out" / WEIGHTS).partial_noise
 
 
 def test_samples_are_drawn_now_and_then(tmp_path: Path) -> None:

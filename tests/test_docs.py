@@ -1,0 +1,93 @@
+"""What exists is documented, and what is documented exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import typer.main
+
+from restorekit import hooks
+from restorekit.cli import build_app
+from restorekit.commands import COMMON, SAMPLES
+from restorekit.core.recipe import SideImage
+from restorekit.plugins import plugins
+
+ROOT = Path(__file__).parents[1]
+RECIPES, COMMANDS, TRAINING = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("recipes", "commands", "training")
+)
+
+
+def test_every_recipe_and_option_is_documented() -> None:
+    own = [recipe for plugin in plugins() if plugin.distribution == "restorekit" for recipe in plugin.recipes]
+    for recipe in own:
+        section = RECIPES.split(f"\n## {recipe.name}\n")[1].split("\n## ")[0]
+        for parameter in recipe.parameters:
+            row = next(line for line in section.splitlines() if line.startswith(f"| `--{parameter.name}`"))
+            if not parameter.required:
+                default = parameter.default
+                text = f"{default:g}" if isinstance(default, float) else str(default)
+                assert row.split("|")[-2].strip() == text
+            if isinstance(parameter.spec, SideImage) and parameter.spec.invertible:
+                assert f"`--invert-{parameter.name}`" in section
+    for name, *_ in (*COMMON, SAMPLES):
+        assert f"`--{name}`" in RECIPES
+
+
+def test_every_hook_is_documented() -> None:
+    for name in dir(hooks):
+        if getattr(getattr(hooks, name), "restorekit_spec", None):
+            assert f"`{name}(" in RECIPES
+
+
+def test_every_command_and_option_of_training_is_documented() -> None:
+    group = typer.main.get_command(build_app())
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        assert f"`restorekit {name}" in COMMANDS
+        for inner in getattr(command, "commands", {}):
+            assert f"restorekit {name} {inner}" in COMMANDS
+    for parameter in group.commands["train"].params:  # type: ignore[attr-defined]
+        for flag in parameter.opts:
+            if flag.startswith("--"):
+                assert f"`{flag}`" in TRAINING
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    group = typer.main.get_command(build_app())
+    for name in re.findall(r"^restorekit ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE):
+        assert name in group.commands  # type: ignore[attr-defined]
+
+
+def test_the_example_of_a_plugin_works(tmp_path: Path) -> None:
+    source = RECIPES.split("# my_package/lighten.py\n")[1].split("```")[0]
+    (tmp_path / "lighten.py").write_text(source)
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("lighten_of_the_docs", tmp_path / "lighten.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    brought: list[object] = []
+    module.register_recipes(brought.append)
+    assert brought == [module.lighten]
+
+
+def test_nothing_committed_names_this_workplace() -> None:
+    try:
+        files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        files = []
+    for name in files:
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".toml", "") and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            assert not re.search(r"(?<![\w.])/(home|root|Users)/\w", text), name

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from restorekit.training.losses import partial_noise
+from restorekit.training.plan import NoisePlan
+from restorekit.training.spared import KINDS, spared_pixels
+
+
+def test_masks_spare_pixels_of_every_kind() -> None:
+    masks = spared_pixels(300, 32, torch.Generator().manual_seed(0))
+    assert masks.shape == (300, 1, 32, 32)
+    assert set(masks.unique().tolist()) == {0.0, 1.0}
+    assert ((masks.mean((1, 2, 3)) > 0) & (masks.mean((1, 2, 3)) < 1)).float().mean() > 0.99
+    # Edges per marked pixel tell scattered pixels, curves and rectangles apart.
+    edges = (masks.diff(dim=-1).abs().sum((1, 2, 3)) + masks.diff(dim=-2).abs().sum((1, 2, 3))) / masks.sum((1, 2, 3))
+    assert (edges < 0.5).any()
+    assert ((edges > 0.5) & (edges < 1.5)).any()
+    assert (edges > 2).any()
+    assert KINDS == 3
+    assert torch.equal(masks, spared_pixels(300, 32, torch.Generator().manual_seed(0)))
+
+
+def test_a_share_of_the_crops_gets_partial_noise() -> None:
+    plan = NoisePlan(partial_share=0.25, partial_mean=1.0, partial_std=0.01)
+    sigma, mask = partial_noise(plan, torch.full((4000,), 0.5).double(), 8, torch.Generator().manual_seed(0))
+    partial = sigma != 0.5
+    assert partial.double().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert sigma[partial].log().mean().item() == pytest.approx(1.0, abs=0.01)
+    assert mask[~partial].min() == 1
+    assert mask[partial].mean() < 0.9
+    _, none = partial_noise(NoisePlan(), torch.ones(5).double(), 8, torch.Generator())
+    assert none.min() == 1
