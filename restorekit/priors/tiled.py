@@ -11,7 +11,7 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.priors.epsilon import pad_to_multiple
 
 # Windows for priors that are natural at any size; chosen by benchmarks/windows.py.
-ANY_SIZE_WINDOW = 256
+ANY_SIZE_WINDOW = 512
 ANY_SIZE_OVERLAP = 32
 # Windows start at multiples of this, so that strided networks see every window on the same grid.
 GRID = 8
@@ -25,9 +25,9 @@ class Tiled:
 
     Arguments:
         prior: the denoiser of one window.
-        window: side of the windows; by default the prior's size, or 256 for a prior that is natural at any size.
+        window: side of the windows; by default the prior's size, or 512 for a prior that is natural at any size.
         overlap: least overlap of neighbours; by default a quarter of the window (32 for a prior of any size).
-        batch: windows evaluated at once.
+        batch: windows evaluated at once; by default as many as have the pixels of one window of 512.
         where: (N, 1, H, W) or (1, 1, H, W), non-zero where D is wanted; windows without any such pixel are not
             evaluated, and D is x there.
     """
@@ -40,12 +40,13 @@ class Tiled:
         *,
         window: int | None = None,
         overlap: int | None = None,
-        batch: int = 4,
+        batch: int | None = None,
         where: Tensor | None = None,
     ) -> None:
-        self.prior, self.batch, self.where = prior, batch, where
+        self.prior, self.where = prior, where
         natural = prior.size is None
         self.window = window or prior.size or ANY_SIZE_WINDOW
+        self.batch = max(1, (ANY_SIZE_WINDOW // self.window) ** 2) if batch is None else batch
         default = ANY_SIZE_OVERLAP if natural and window is None else self.window // 4
         self.overlap = default if overlap is None else overlap
         if not 0 <= self.overlap < self.window or self.batch < 1:
