@@ -13,7 +13,7 @@ PATCH = 7
 CONFIDENCE = 1 - 1e-6
 ROUNDS = 4
 # Patches are thinned to about this many, which is plenty for a covariance matrix of 49 x 49.
-ENOUGH = 30_000
+ENOUGH = 60_000
 
 
 def estimate_sigma(y: Tensor) -> Tensor:
