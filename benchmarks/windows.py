@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from restorekit.builtin.denoise import denoise
 from restorekit.evaluation.denoising import degrade
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.images import read_photo
-from torch import Tensor
 
 OPTIONS = denoise.checked({"sigma": 25})
 

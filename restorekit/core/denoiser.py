@@ -20,7 +20,8 @@ class Denoiser(Protocol):
         sigma_min, sigma_max: range of sigma that it was trained for.
         levels: the only sigmas that it knows, decreasing; None means any between the two.
         classes: names of its classes, in the order of the labels; None when it has none.
-        partial_noise: True when D(x, sigma) also holds for noise that spares some of the pixels, whichever they are.
+        partial_noise: True when sigma may also be a map (N, 1, H, W), equal to one value per image or to 0, where
+            the pixel is clean: E[x0 | clean pixels, noisy pixels], which is what inpainting asks.
     """
 
     channels: int
@@ -32,13 +33,17 @@ class Denoiser(Protocol):
     partial_noise: bool
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """x (N, C, H, W) float32, sigma (N,) in the unit of x, label (N,) int64; returns like x."""
+        """x (N, C, H, W) float32, sigma (N,) in the unit of x (or a map, see `partial_noise`), label (N,) int64;
+        returns like x."""
         ...
 
 
 def per_image(value: Tensor, x: Tensor) -> Tensor:
-    """Reshape one value per image, (N,), so that it multiplies images x (N, C, H, W), in the dtype of x."""
-    return value.to(x.dtype).reshape(-1, *([1] * (x.ndim - 1)))
+    """Reshape one value per image, (N,), so that it multiplies images x (N, C, H, W), in the dtype of x.
+
+    A map, (N, 1, H, W), is as it should be.
+    """
+    return value.to(x.dtype).reshape(-1, *([1] * (x.ndim - 1))) if value.ndim == 1 else value.to(x.dtype)
 
 
 def denoise_at(prior: Denoiser, x: Tensor, sigma: float | Tensor) -> Tensor:

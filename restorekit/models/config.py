@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from restorekit.core.config import Config
 from restorekit.core.ladders import cosine_betas, linear_betas, sigmas_from_betas
@@ -43,7 +43,15 @@ class ModelConfig(Config):
     """Side of the windows that it was trained on; a network that is local (see `UNetConfig`) takes any."""
     classes: tuple[str, ...] | None = None
     partial_noise: bool = False
-    """It was trained on noise that spares some pixels as well; a training sets this by its plan."""
+    """It was trained on noise that spares some pixels as well: its network has a further input channel that says where
+    the noise is."""
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> ModelConfig:
+        wanted = self.channels + (1 if self.partial_noise else 0)
+        if self.net.in_channels != wanted:
+            raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {wanted} (channels, partial_noise)")
+        return self
 
 
 def build_prior(config: ModelConfig) -> EpsilonPrior:

@@ -75,10 +75,18 @@ class EpsilonPrior(nn.Module):
         v interpolates the log-variance of a reverse step between its bounds (Nichol and Dhariwal 2021, equation 15).
         """
         height, width = x.shape[-2:]
-        padded = pad_to_multiple(x / per_image((1 + sigma.double() ** 2).sqrt(), x), self.multiple)
-        raw = self.net(padded, self.step_of(sigma) * self.time_scale, label)[..., :height, :width].float()
-        out, fraction = raw.chunk(2, dim=1) if raw.shape[1] == 2 * self.channels else (raw, None)
         s = per_image(sigma, x)
+        seen, level = x / (1 + s**2).sqrt(), sigma
+        if self.partial_noise:
+            # A further channel says where the noise is: 1, or 0 where the pixel is clean.
+            level = sigma if sigma.ndim == 1 else sigma.amax((1, 2, 3))
+            where = (s / per_image(level, x)).expand(-1, 1, height, width)
+            seen = torch.cat([seen, where], dim=1)
+        elif sigma.ndim != 1:
+            raise ValueError("EpsilonPrior: sigma is a map, but the prior was not trained on partial noise")
+        raw = self.net(pad_to_multiple(seen, self.multiple), self.step_of(level) * self.time_scale, label)
+        raw = raw[..., :height, :width].float()
+        out, fraction = raw.chunk(2, dim=1) if raw.shape[1] == 2 * self.channels else (raw, None)
         if self.prediction == "eps":
             return x - s * out, fraction
         if self.prediction == "x0":

@@ -66,6 +66,7 @@ class Tiled:
         if max(x.shape[-2:]) <= self.window and self.where is None:
             return self.prior(x, sigma, label)
         original, x = x, pad_to_multiple(x, self._grid)
+        sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, self._grid)
         height, width = x.shape[-2:]
         rows, columns = self._starts(height), self._starts(width)
         tall, wide = min(self.window, height), min(self.window, width)
@@ -75,8 +76,9 @@ class Tiled:
         for start in range(0, len(wanted), self.batch):
             group = wanted[start : start + self.batch]
             images = torch.tensor([n for n, _, _ in group], device=x.device)
-            crops = torch.stack([x[n, :, top : top + tall, left : left + wide] for n, top, left in group])
-            results = self.prior(crops, sigma[images], None if label is None else label[images])
+            crops = _cut(x, group, tall, wide)
+            levels = sigma[images] if sigma.ndim == 1 else _cut(sigma, group, tall, wide)
+            results = self.prior(crops, levels, None if label is None else label[images])
             for (n, top, left), result in zip(group, results, strict=True):
                 ramp = self._ramp(top, tall, height).to(x)[:, None] * self._ramp(left, wide, width).to(x)
                 total[n, :, top : top + tall, left : left + wide] += ramp * result
@@ -110,6 +112,10 @@ class Tiled:
             return True
         image = self.where[n if self.where.shape[0] > 1 else 0]
         return bool(image[:, top : top + tall, left : left + wide].any())
+
+
+def _cut(x: Tensor, group: list[tuple[int, int, int]], tall: int, wide: int) -> Tensor:
+    return torch.stack([x[n, :, top : top + tall, left : left + wide] for n, top, left in group])
 
 
 def only_where(prior: Denoiser, where: Tensor) -> Denoiser:

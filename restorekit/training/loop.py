@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import TorchDynamoPlugin
 from torch import Tensor
 
+from restorekit.core.denoiser import per_image
 from restorekit.errors import TrainingError
 from restorekit.models.config import ModelConfig, build_prior
 from restorekit.models.files import WEIGHTS, load_weights, save_weights
@@ -57,7 +59,6 @@ class Trainer:
 
     def __init__(self, plan: Plan, output: Path, *, resume: bool = False, init_from: Path | None = None) -> None:
         self.plan, self.output = plan, output
-        self.config = plan.model.model_copy(update={"partial_noise": plan.noise.partial_share > 0})
         saved = self._saved_state(resume)
         self.accelerator = _accelerator(plan.run)
         torch.manual_seed(plan.run.seed)
@@ -106,7 +107,7 @@ class Trainer:
         """Write weights, card and checkpoint, each atomically; not when a loss since the last check is not finite."""
         self._checked(losses)
         dtype = getattr(torch, self.plan.run.weights)
-        save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.config, dtype)
+        save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.plan.model, dtype)
         write_card(self.output, self.plan, self.progress.step, self.progress.images)
         state = {
             "plan": self.plan.model_dump(mode="json"),
@@ -158,14 +159,17 @@ class Trainer:
         generator = torch.Generator(device).manual_seed((plan.run.seed << 40) + place + self.accelerator.process_index)
         sigma = draw_sigmas(plan.noise, self.bare.table, len(clean), generator)
         noise = torch.randn(clean.shape, generator=generator, device=device)
+        weight, where = None, None
         if plan.noise.partial_share:
-            sigma, mask = partial_noise(plan.noise, sigma, clean.shape[-1], generator)
-            sigma, noise = sigma.clamp(self.bare.sigma_min, self.bare.sigma_max), noise * mask
+            sigma, where, weight = partial_noise(plan.noise, sigma, clean.shape[-1], generator)
+            sigma = sigma.clamp(self.bare.sigma_min, self.bare.sigma_max)
         sigma = sigma.float()
-        noisy = clean + sigma[:, None, None, None] * noise
+        level = sigma if where is None else sigma[:, None, None, None] * where
+        noisy = clean + per_image(level, clean) * noise
         if plan.run.channels_last:
             noisy = noisy.contiguous(memory_format=torch.channels_last)
-        return denoising_loss(plan.loss, plan.model.prediction, self.prior(noisy, sigma), clean, sigma)
+        denoised = self.prior(noisy, level)
+        return denoising_loss(plan.loss, plan.model.prediction, denoised, clean, sigma, weight)
 
     def _checked(self, losses: list[Tensor]) -> float:
         if not losses:
@@ -210,12 +214,16 @@ def _accelerator(run: RunPlan) -> Accelerator:
 
 
 def _matching(prior: EpsilonPrior, source: Path, plan: Plan) -> EpsilonPrior:
-    wanted = build_prior(plan.model).net
-    ours, theirs = wanted.state_dict(), prior.net.state_dict()
-    if {k: v.shape for k, v in ours.items()} != {k: v.shape for k, v in theirs.items()}:
-        raise TrainingError(f"--init-from {source}: its network is not the plan's model.net")
+    """A prior of the plan with the weights of another; further input channels start with no influence."""
     fresh = build_prior(plan.model)
-    fresh.net.load_state_dict(theirs)
+    wanted, found = fresh.net.state_dict(), prior.net.state_dict()
+    first = "input_blocks.0.0.weight"
+    more = plan.model.net.in_channels - prior.net.config.in_channels  # type: ignore[union-attr, operator]
+    if more > 0 and first in found:
+        found[first] = F.pad(found[first], (0, 0, 0, 0, 0, more))  # type: ignore[arg-type]
+    if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in found.items()}:
+        raise TrainingError(f"--init-from {source}: its network is not the plan's model.net")
+    fresh.net.load_state_dict(found)
     return fresh
 
 

@@ -13,6 +13,9 @@ from restorekit.priors.epsilon import Prediction
 from restorekit.training.plan import LossPlan, NoisePlan
 from restorekit.training.spared import spared_pixels
 
+# A crop with a smaller share of noisy pixels than this is weighted as one with this share.
+FEWEST = 0.1
+
 
 def draw_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Noise levels (count,), float64, on the generator's device; table as in `restorekit.core.ladders`."""
@@ -27,15 +30,23 @@ def draw_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Gen
     return torch.where(share < plan.uniform_share, table[steps], sigmas)
 
 
-def partial_noise(plan: NoisePlan, sigma: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise levels (N,) and masks (N, 1, side, side) of the noise, after `partial_share` of the crops got theirs."""
+def partial_noise(
+    plan: NoisePlan, sigma: Tensor, side: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise levels (N,), masks of the noise (N, 1, side, side) and weights (N,), after `partial_share` of the crops
+    got partial noise. A weight makes up for the few noisy pixels of a crop, and for levels above the ceiling."""
     count, device = len(sigma), generator.device
     chosen = torch.rand(count, generator=generator, device=device) < plan.partial_share
     normal = torch.randn(count, generator=generator, device=device, dtype=torch.float64)
     levels = (plan.partial_mean + plan.partial_std * normal).exp()
     mask = spared_pixels(count, side, generator)
+    weight = (levels / plan.partial_ceiling).clamp(min=1) ** 2 / mask.mean((1, 2, 3)).clamp(min=FEWEST)
     whole = ~chosen[:, None, None, None]
-    return torch.where(chosen, levels, sigma), mask.masked_fill(whole, 1.0)
+    return (
+        torch.where(chosen, levels, sigma),
+        mask.masked_fill(whole, 1.0),
+        torch.where(chosen, weight, torch.ones_like(weight)),
+    )
 
 
 def target_weight(prediction: Prediction, sigma: Tensor) -> Tensor:
@@ -62,9 +73,17 @@ def level_weight(plan: LossPlan, prediction: Prediction, sigma: Tensor) -> Tenso
     return wanted / target_weight(prediction, sigma)
 
 
-def denoising_loss(plan: LossPlan, prediction: Prediction, denoised: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
-    """Mean loss over a batch of images (N, C, H, W) at levels sigma (N,)."""
+def denoising_loss(
+    plan: LossPlan,
+    prediction: Prediction,
+    denoised: Tensor,
+    clean: Tensor,
+    sigma: Tensor,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Mean loss over a batch of images (N, C, H, W) at levels sigma (N,), each weighted by weight (N,) as well."""
     scale = target_weight(prediction, sigma).sqrt()
     error = (denoised - clean) * per_image(scale, clean)
     each = error.abs() if plan.norm == "l1" else error.square()
-    return (each * per_image(level_weight(plan, prediction, sigma), clean)).mean()
+    level = level_weight(plan, prediction, sigma)
+    return (each * per_image(level if weight is None else level * weight, clean)).mean()

@@ -42,10 +42,12 @@ class NoisePlan(Config):
     uniform_share: float = Field(0.0, ge=0, le=1)
     """Share of the lognormal's draws that are taken uniformly from the trained steps instead."""
     partial_share: float = Field(0.0, ge=0, le=1)
-    """Share of crops whose noise spares some pixels (see `training/spared.py`); it serves inpainting."""
-    partial_mean: float = -0.5
-    partial_std: Positive = 1.2
+    """Share of crops whose noise spares some pixels (see `training/spared.py`); needs model.partial_noise."""
+    partial_mean: float = -0.4
+    partial_std: Positive = 1.0
     """Mean and standard deviation of log sigma of these crops."""
+    partial_ceiling: Positive = 0.4
+    """Their squared errors count as if sigma were at most this, so that holes without any information count too."""
 
 
 class LossPlan(Config):
@@ -116,6 +118,11 @@ class Plan(Config):
     def _crop_fits(self) -> Plan:
         if self.data.crop % self.model.net.factor:
             raise ValueError(f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}")
+        if (self.noise.partial_share > 0) != self.model.partial_noise:
+            raise ValueError(
+                f"noise.partial_share is {self.noise.partial_share:g}, but model.partial_noise is "
+                f"{self.model.partial_noise}; allowed: both or neither"
+            )
         return self
 
 

@@ -128,8 +128,26 @@ def test_a_run_can_start_from_weights(tmp_path: Path) -> None:
 
 
 def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
-    train(tiny_plan(photos(tmp_path / "photos"), noise={"partial_share": 0.5}), tmp_path / "out")
-    assert load_weights(tmp_path / "out" / WEIGHTS).partial_noise
+    folder = photos(tmp_path / "photos")
+    whole = tiny_plan(folder, run={"steps": 1, "weights": "float32"})
+    train(whole, tmp_path / "whole")
+    net = {**whole.model.net.model_dump(), "in_channels": 4}
+    model = {**whole.model.model_dump(), "net": net, "partial_noise": True}
+    plan = tiny_plan(folder, model=model, noise={"partial_share": 0.5})
+    start = Trainer(plan, tmp_path / "out", init_from=tmp_path / "whole" / WEIGHTS)
+    x, sigma = torch.randn(1, 3, 16, 16), torch.tensor([0.4])
+    with torch.no_grad():
+        torch.testing.assert_close(start.bare(x, sigma), load_weights(tmp_path / "whole" / WEIGHTS)(x, sigma))
+    start.run()
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert prior.partial_noise
+    hole = torch.zeros(1, 1, 16, 16)
+    hole[..., 4:9, 3:12] = 1
+    known = (hole == 0).expand_as(x)
+    assert torch.equal(prior(x, 0.4 * hole)[known], x[known])
+    assert not torch.equal(prior(x, 0.4 * hole)[~known], prior(x, sigma)[~known])
+    with pytest.raises(ValueError, match="not trained on partial noise"):
+        load_weights(tmp_path / "whole" / WEIGHTS)(x, 0.4 * hole)
 
 
 def test_samples_are_drawn_now_and_then(tmp_path: Path) -> None:
