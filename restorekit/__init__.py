@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from restorekit.errors import RestorekitError as RestorekitError
     from restorekit.hooks import hookimpl as hookimpl
     from restorekit.models.registry import load_prior as load_prior
+    from restorekit.priors.given import Given as Given
     from restorekit.priors.tiled import Tiled as Tiled
     from restorekit.priors.tiled import only_where as only_where
     from restorekit.sampling.consistent import plug_and_play as plug_and_play
@@ -49,6 +50,7 @@ _MODULES = {
     "errors": ("RestorekitError",),
     "hooks": ("hookimpl",),
     "models.registry": ("load_prior",),
+    "priors.given": ("Given",),
     "priors.tiled": ("Tiled", "only_where"),
     "sampling.consistent": ("plug_and_play", "sample_consistent"),
     "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),

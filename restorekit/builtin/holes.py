@@ -37,8 +37,3 @@ def smooth_fill(y: Tensor, hole: Tensor) -> Tensor:
             filled = F.interpolate(filled, total.shape[-2:], mode="bilinear")
         filled = torch.where(weight > 0, total / weight.clamp(min=1e-6), filled)
     return torch.where(hole, filled, y)
-
-
-def start_level(width: float, most: float) -> float:
-    """Sigma from which a hole of this width is filled: a smooth first guess is good for narrow ones."""
-    return min(most, 0.1 * width)

@@ -32,38 +32,68 @@ def inpaint(
 ) -> Tensor:
     """Fill the pixels that a mask marks; all others come back bit for bit.
 
-    mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al. 2021). sample: DDIM in which
-    every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022). Both start from a smooth
-    fill, at a noise level that goes by the width of the hole.
+    A prior of partial noise (see `Denoiser`) is told which pixels are clean: the mean is its answer itself, and
+    a sample is its DDIM chain inside the hole. For any other prior the mean is a plug-and-play loop of denoising at
+    falling noise levels (DPIR, Zhang et al. 2021), a sample DDIM in which every estimate is made consistent with the
+    known pixels (DDNM, Wang et al. 2022).
     """
     import torch
 
-    from restorekit.builtin.holes import hole_width, smooth_fill, start_level
+    from restorekit.builtin.holes import hole_width
 
-    hole = (mask > 0.5).expand(len(y), -1, -1, -1)
-    results = []
-    for i in range(len(y)):
-        image, here = y[i : i + 1], hole[i : i + 1]
-        if not here.any():
-            results.append(image)
-            continue
-        width = hole_width(here)
-        known = rk.Masking(~here)
-        observed, first = known.forward(image), smooth_fill(image, here)
-        local = rk.only_where(prior, here)
-        ladder = rk.ladder_for(prior, steps, sigma_max=start_level(width, prior.sigma_max))
-        if mode == "mean" or (mode == "auto" and width <= NARROW):
-            filled = rk.plug_and_play(local, known, observed, first, ladder)
+    holes = (mask > 0.5).expand(len(y), -1, -1, -1)
+    filled = []
+    for i, hole in enumerate(holes.split(1)):
+        image = y[i : i + 1]
+        narrow = mode == "auto" and hole_width(hole) <= NARROW
+        if not hole.any():
+            filled.append(image)
+        elif mode == "mean" or narrow:
+            filled.append(_mean(image, hole, prior, rk.ImageNoise([noise.seeds[i]]), steps))
         else:
-            own = rk.ImageNoise([noise.seeds[i]])
-            start = first + float(ladder[0]) * own.like(first)
-            filled = rk.sample_consistent(local, known, observed, start, ladder, own, eta=eta, resample=resample)
-        results.append(torch.where(here, filled, image))
-    return torch.cat(results)
+            filled.append(_sample(image, hole, prior, rk.ImageNoise([noise.seeds[i]]), steps, resample, eta))
+    return torch.where(holes, torch.cat(filled), y)
+
+
+def _mean(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int) -> Tensor:
+    """The least-squares answer for one image (1, C, H, W)."""
+    import torch
+
+    from restorekit.builtin.holes import smooth_fill
+
+    first = smooth_fill(y, hole)
+    local = rk.only_where(prior, hole)
+    if not prior.partial_noise:
+        known = rk.Masking(~hole)
+        ladder = rk.geometric_ladder(min(PLUG_AND_PLAY[0], prior.sigma_max), PLUG_AND_PLAY[1], steps)
+        return rk.plug_and_play(local, known, known.forward(y), first, ladder)
+    given = rk.Given(local, hole, first)
+    answers = [rk.denoise_at(given, first + UNKNOWN * noise.like(first), UNKNOWN) for _ in range(DRAWS)]
+    return torch.stack(answers).mean(0)
+
+
+def _sample(
+    y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float
+) -> Tensor:
+    """One plausible answer for one image (1, C, H, W)."""
+    from restorekit.builtin.holes import smooth_fill
+
+    known, first = rk.Masking(~hole), smooth_fill(y, hole)
+    local = rk.only_where(prior, hole)
+    view = rk.Given(local, hole, first) if prior.partial_noise else local
+    ladder = rk.ladder_for(view, steps, sigma_max=SAMPLE_FROM)
+    start = first + float(ladder[0]) * noise.like(first)
+    return rk.sample_consistent(view, known, known.forward(y), start, ladder, noise, eta=eta, resample=resample)
 
 
 # Holes up to this many pixels wide are filled with the mean.
 NARROW = 12.0
+# A sigma at which noise on top of the smooth first guess hides it, and how many answers at it are averaged.
+UNKNOWN, DRAWS = 1.0, 4
+# Where sampling starts: noise that hides the first guess altogether.
+SAMPLE_FROM = 4.0
+# First and last sigma of the plug-and-play loop.
+PLUG_AND_PLAY = 0.1, 0.01
 
 
 @rk.hookimpl
