@@ -34,6 +34,8 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
     with progress(recipe.name) as bar:
         task = bar.add_task("", total=len(jobs))
         account: Account = run_jobs(jobs, recipe, prior, engine, options, settings, lambda job: bar.advance(task))
+    if recipe.side_images and any(t.suffix.lower() in (".jpg", ".jpeg") for job in jobs for t in job.targets):
+        account.notes.append("JPEG changes pixels a little when it is written; --format png keeps them bit for bit")
     for note in account.notes:
         print(f"note: {note}", file=sys.stderr)
     for source, message in account.failed:

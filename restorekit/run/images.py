@@ -182,7 +182,11 @@ def _read_deep(path: Path, image: Image.Image) -> Photo | None:
     has_alpha = pixels.shape[2] in (2, 4)
     alpha = np.ascontiguousarray(pixels[..., -1]) if has_alpha else None
     colours = np.ascontiguousarray(pixels[..., :-1] if has_alpha else pixels)
-    return Photo(colours, alpha, image.format, **_metadata(image))
+    meta = _metadata(image)
+    notes: tuple[str, ...] = ()
+    if image.format == "TIFF" and meta["exif"]:
+        meta["exif"], notes = None, ("the EXIF of a 16-bit TIFF is not kept",)
+    return Photo(colours, alpha, image.format, **meta, notes=notes)
 
 
 def _png_depth(path: Path) -> int:

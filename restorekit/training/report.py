@@ -77,6 +77,7 @@ class Report:
 def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
     """The model card, with front matter as the Hub reads it; written atomically."""
     net = plan.model.net
+    partial = "- Also knows noise that spares some pixels (partial noise).\n" if plan.model.partial_noise else ""
     text = f"""---
 license: {plan.card.license}
 library_name: restorekit
@@ -88,7 +89,7 @@ A {plan.model.family} prior of restorekit: D(x, sigma) = E[x0 | x] for images in
 
 - Network: U-Net, {net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level.
 - Process: {plan.model.schedule.kind} schedule, {plan.model.schedule.steps} steps, predicts {plan.model.prediction}.
-- Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.
+{partial}- Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.
 - Data: {plan.card.data}
 
 ## Measured quality
