@@ -161,7 +161,7 @@ class Trainer:
         noise = torch.randn(clean.shape, generator=generator, device=device)
         weight, where = None, None
         if plan.noise.partial_share:
-            sigma, where, weight = partial_noise(plan.noise, sigma, clean.shape[-1], generator)
+            sigma, where, weight = partial_noise(plan.noise, plan.model.prediction, sigma, clean.shape[-1], generator)
             sigma = sigma.clamp(self.bare.sigma_min, self.bare.sigma_max)
         sigma = sigma.float()
         level = sigma if where is None else sigma[:, None, None, None] * where

@@ -14,7 +14,7 @@ from restorekit.training.plan import LossPlan, NoisePlan
 from restorekit.training.spared import spared_pixels
 
 # A crop with a smaller share of noisy pixels than this is weighted as one with this share.
-FEWEST = 0.1
+FEWEST = 0.2
 
 
 def draw_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -31,7 +31,7 @@ def draw_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Gen
 
 
 def partial_noise(
-    plan: NoisePlan, sigma: Tensor, side: int, generator: torch.Generator
+    plan: NoisePlan, prediction: Prediction, sigma: Tensor, side: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Noise levels (N,), masks of the noise (N, 1, side, side) and weights (N,), after `partial_share` of the crops
     got partial noise. A weight makes up for the few noisy pixels of a crop, and for levels above the ceiling."""
@@ -40,7 +40,8 @@ def partial_noise(
     normal = torch.randn(count, generator=generator, device=device, dtype=torch.float64)
     levels = (plan.partial_mean + plan.partial_std * normal).exp()
     mask = spared_pixels(count, side, generator)
-    weight = (levels / plan.partial_ceiling).clamp(min=1) ** 2 / mask.mean((1, 2, 3)).clamp(min=FEWEST)
+    capped = levels.clamp(max=plan.partial_ceiling) ** -2 / target_weight(prediction, levels)
+    weight = capped.clamp(min=1) / mask.mean((1, 2, 3)).clamp(min=FEWEST)
     whole = ~chosen[:, None, None, None]
     return (
         torch.where(chosen, levels, sigma),

@@ -47,7 +47,8 @@ class NoisePlan(Config):
     partial_std: Positive = 1.0
     """Mean and standard deviation of log sigma of these crops."""
     partial_ceiling: Positive = 0.4
-    """Their squared errors count as if sigma were at most this, so that holes without any information count too."""
+    """Squared errors of D count at least 1 / partial_ceiling^2 in these crops, so that holes without any information
+    count too."""
 
 
 class LossPlan(Config):
