@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 from restorekit.core.noise import ImageNoise
 from restorekit.evaluation.metrics import psnr
 from restorekit.evaluation.tables import clean_photos

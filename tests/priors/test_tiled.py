@@ -9,6 +9,7 @@ from restorekit.core.ladders import karras_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.nets.unet import UNet, UNetConfig
 from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.priors.given import Given
 from restorekit.priors.grey import Grey
 from restorekit.priors.tiled import Tiled, only_where
 from restorekit.sampling.samplers import sample_ddim
@@ -97,6 +98,25 @@ def test_labels_follow_their_windows() -> None:
     out = Tiled(Labelled(), batch=3)(torch.zeros(2, 3, 20, 20), torch.tensor([0.25, 0.5]), torch.tensor([1, 4]))
     torch.testing.assert_close(out[0], torch.full((3, 20, 20), 1.25))
     torch.testing.assert_close(out[1], torch.full((3, 20, 20), 4.5))
+
+
+def test_a_map_of_sigma_follows_its_windows() -> None:
+    class Partial(GaussianPrior):
+        size, partial_noise = 16, True
+
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            noise = sigma**2 if sigma.ndim == 4 else sigma.reshape(-1, 1, 1, 1) ** 2
+            return (self.std**2 * x + noise * self.mean) / (self.std**2 + noise)
+
+    x = torch.randn(2, 3, 30, 41)
+    sigma = torch.tensor([0.5, 2.0]).reshape(-1, 1, 1, 1) * (torch.rand(2, 1, 30, 41) > 0.5)
+    prior = Partial(0.2, 0.4)
+    tiled = Tiled(prior, batch=3)
+    assert tiled.partial_noise
+    torch.testing.assert_close(tiled(x, sigma), prior(x, sigma))
+    hole = sigma[:1] > 0
+    given, whole = Given(only_where(tiled, hole), hole, x[:1]), Given(prior, hole, x[:1])
+    torch.testing.assert_close(given(x[:1], torch.tensor([0.5])), whole(x[:1], torch.tensor([0.5])))
 
 
 def test_impossible_windows_are_refused() -> None:
