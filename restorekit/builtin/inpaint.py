@@ -32,10 +32,9 @@ def inpaint(
 ) -> Tensor:
     """Fill the pixels that a mask marks; all others come back bit for bit.
 
-    A prior of partial noise (see `Denoiser`) is told which pixels are clean: the mean is its answer itself, and
-    a sample is its DDIM chain inside the hole. For any other prior the mean is a plug-and-play loop of denoising at
-    falling noise levels (DPIR, Zhang et al. 2021), a sample DDIM in which every estimate is made consistent with the
-    known pixels (DDNM, Wang et al. 2022).
+    Both start from a smooth fill. mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al.
+    2021). sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022). A
+    prior of partial noise (see `Denoiser`) is told which pixels are clean.
     """
     import torch
 
@@ -49,27 +48,25 @@ def inpaint(
         if not hole.any():
             filled.append(image)
         elif mode == "mean" or narrow:
-            filled.append(_mean(image, hole, prior, rk.ImageNoise([noise.seeds[i]]), steps))
+            filled.append(_mean(image, hole, prior, steps))
         else:
             filled.append(_sample(image, hole, prior, rk.ImageNoise([noise.seeds[i]]), steps, resample, eta))
     return torch.where(holes, torch.cat(filled), y)
 
 
-def _mean(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int) -> Tensor:
-    """The least-squares answer for one image (1, C, H, W)."""
-    import torch
+def _view(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
+    """The prior where there is something to fill; told which pixels are clean if it wants to know."""
+    local = rk.only_where(prior, hole)
+    return rk.Given(local, hole, y) if prior.partial_noise else local
 
+
+def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
+    """The least-squares answer for one image (1, C, H, W)."""
     from restorekit.builtin.holes import smooth_fill
 
-    first = smooth_fill(y, hole)
-    local = rk.only_where(prior, hole)
-    if not prior.partial_noise:
-        known = rk.Masking(~hole)
-        ladder = rk.geometric_ladder(min(PLUG_AND_PLAY[0], prior.sigma_max), PLUG_AND_PLAY[1], steps)
-        return rk.plug_and_play(local, known, known.forward(y), first, ladder)
-    given = rk.Given(local, hole, first)
-    answers = [rk.denoise_at(given, first + UNKNOWN * noise.like(first), UNKNOWN) for _ in range(DRAWS)]
-    return torch.stack(answers).mean(0)
+    known, first = rk.Masking(~hole), smooth_fill(y, hole)
+    ladder = rk.geometric_ladder(min(MEAN_FROM, prior.sigma_max), MEAN_TO, steps)
+    return rk.plug_and_play(_view(prior, hole, first), known, known.forward(y), first, ladder)
 
 
 def _sample(
@@ -79,8 +76,7 @@ def _sample(
     from restorekit.builtin.holes import smooth_fill
 
     known, first = rk.Masking(~hole), smooth_fill(y, hole)
-    local = rk.only_where(prior, hole)
-    view = rk.Given(local, hole, first) if prior.partial_noise else local
+    view = _view(prior, hole, first)
     ladder = rk.ladder_for(view, steps, sigma_max=SAMPLE_FROM)
     start = first + float(ladder[0]) * noise.like(first)
     return rk.sample_consistent(view, known, known.forward(y), start, ladder, noise, eta=eta, resample=resample)
@@ -88,12 +84,10 @@ def _sample(
 
 # Holes up to this many pixels wide are filled with the mean.
 NARROW = 12.0
-# A sigma at which noise on top of the smooth first guess hides it, and how many answers at it are averaged.
-UNKNOWN, DRAWS = 1.0, 4
 # Where sampling starts: noise that hides the first guess altogether.
 SAMPLE_FROM = 4.0
 # First and last sigma of the plug-and-play loop.
-PLUG_AND_PLAY = 0.1, 0.01
+MEAN_FROM, MEAN_TO = 0.2, 0.01
 
 
 @rk.hookimpl

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 
-import torch
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, denoise_at
@@ -72,8 +71,3 @@ def plug_and_play(
         if on_step is not None:
             on_step(index, x, denoised)
     return x
-
-
-def posterior_mean(samples: list[Tensor]) -> Tensor:
-    """The mean of several answers (N, C, H, W): the least-squares estimate as their number grows."""
-    return torch.stack(samples).mean(0)
