@@ -87,7 +87,7 @@ NARROW = 12.0
 # Where sampling starts: noise that hides the first guess altogether.
 SAMPLE_FROM = 4.0
 # First and last sigma of the plug-and-play loop.
-MEAN_FROM, MEAN_TO = 0.2, 0.01
+MEAN_FROM, MEAN_TO = 0.3, 0.01
 
 
 @rk.hookimpl

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import TorchDynamoPlugin
 from torch import Tensor
 
@@ -204,6 +205,8 @@ class Trainer:
 
 
 def _accelerator(run: RunPlan) -> Accelerator:
+    # Accelerate keeps the precision of a process's first training; a second one may have another.
+    AcceleratorState._reset_state()
     dynamo = TorchDynamoPlugin(backend="inductor") if run.compile else None
     return Accelerator(
         mixed_precision="bf16" if run.precision == "bfloat16" else "no",

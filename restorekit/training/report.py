@@ -85,7 +85,7 @@ pipeline_tag: image-to-image
 ---
 # {plan.card.name}
 
-A {plan.model.family} prior of restorekit: D(x, sigma) = E[x0 | x] for images in [-1, 1].
+A prior of restorekit (family {plan.model.family}): D(x, sigma) = E[x0 | x] for images in [-1, 1].
 
 - Network: U-Net, {net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level.
 - Process: {plan.model.schedule.kind} schedule, {plan.model.schedule.steps} steps, predicts {plan.model.prediction}.

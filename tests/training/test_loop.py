@@ -127,6 +127,15 @@ def test_a_run_can_start_from_weights(tmp_path: Path) -> None:
         Trainer(other, tmp_path / "c", init_from=out / WEIGHTS)
 
 
+def test_trainings_of_one_process_may_differ_in_precision(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    for precision in ("bfloat16", "float32", "bfloat16"):
+        train(
+            tiny_plan(folder, run={"steps": 1, "precision": precision}),
+            tmp_path / f"{precision}-{len(list(tmp_path.iterdir()))}",
+        )
+
+
 def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     whole = tiny_plan(folder, run={"steps": 1, "weights": "float32"})
