@@ -10,7 +10,7 @@ from torch import Tensor
 from restorekit.core.denoiser import Denoiser
 from restorekit.priors.epsilon import pad_to_multiple
 
-# Windows for priors that are natural at any size; chosen by benchmarks/windows.py.
+# Windows for priors that are natural at any size; benchmarks/windows.py measures others.
 ANY_SIZE_WINDOW = 512
 ANY_SIZE_OVERLAP = 32
 # Windows start at multiples of this, so that strided networks see every window on the same grid.
