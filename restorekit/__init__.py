@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from restorekit.core.denoiser import denoise_at as denoise_at
     from restorekit.core.ladders import geometric_ladder as geometric_ladder
     from restorekit.core.ladders import karras_ladder as karras_ladder
+    from restorekit.core.ladders import known_sigma as known_sigma
     from restorekit.core.ladders import ladder_for as ladder_for
     from restorekit.core.noise import ImageNoise as ImageNoise
     from restorekit.core.operators import Identity as Identity
@@ -26,13 +27,19 @@ if TYPE_CHECKING:
     from restorekit.core.recipe import SideImage as SideImage
     from restorekit.core.recipe import recipe as recipe
     from restorekit.errors import RestorekitError as RestorekitError
+    from restorekit.errors import RestorekitWarning as RestorekitWarning
     from restorekit.hooks import hookimpl as hookimpl
     from restorekit.models.registry import load_prior as load_prior
+    from restorekit.priors.between import Between as Between
+    from restorekit.priors.fill import smooth_fill as smooth_fill
     from restorekit.priors.given import Given as Given
     from restorekit.priors.tiled import Tiled as Tiled
     from restorekit.priors.tiled import only_where as only_where
+    from restorekit.priors.turned import TURNS as TURNS
+    from restorekit.priors.turned import turned as turned
     from restorekit.sampling.consistent import plug_and_play as plug_and_play
     from restorekit.sampling.consistent import sample_consistent as sample_consistent
+    from restorekit.sampling.langevin import sample_langevin as sample_langevin
     from restorekit.sampling.samplers import sample_ancestral as sample_ancestral
     from restorekit.sampling.samplers import sample_ddim as sample_ddim
     from restorekit.sampling.samplers import sample_dpmpp_2m as sample_dpmpp_2m
@@ -43,16 +50,20 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "core.denoiser": ("Denoiser", "denoise_at"),
-    "core.ladders": ("geometric_ladder", "karras_ladder", "ladder_for"),
+    "core.ladders": ("geometric_ladder", "karras_ladder", "known_sigma", "ladder_for"),
     "core.noise": ("ImageNoise",),
     "core.operators": ("Identity", "LinearOperator", "Masking"),
     "core.recipe": ("Option", "Recipe", "SideImage", "recipe"),
-    "errors": ("RestorekitError",),
+    "errors": ("RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
     "models.registry": ("load_prior",),
+    "priors.between": ("Between",),
+    "priors.fill": ("smooth_fill",),
     "priors.given": ("Given",),
     "priors.tiled": ("Tiled", "only_where"),
+    "priors.turned": ("TURNS", "turned"),
     "sampling.consistent": ("plug_and_play", "sample_consistent"),
+    "sampling.langevin": ("sample_langevin",),
     "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}

@@ -35,6 +35,7 @@ def build_app() -> typer.Typer:
     for name, recipe in recipes().items():
         app.command(name, rich_help_panel="Recipes")(typer_command(recipe))
     app.command("train")(train)
+    app.command("sample")(sample)
     app.command("plugins")(list_plugins)
     models = typer.Typer(help="List the priors that ship with restorekit, or push one to the Hub.")
     models.callback(invoke_without_command=True)(list_models)
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     evaluate = typer.Typer(help="Measure priors beside classical baselines.")
     evaluate.command("denoise")(evaluate_denoise)
     evaluate.command("inpaint")(evaluate_inpaint)
+    evaluate.command("bpd")(evaluate_bpd)
     app.add_typer(evaluate, name="evaluate")
     return app
 
@@ -73,6 +75,35 @@ def train(
     start = None if init_from is None else find_weights(init_from)
     run(resolved, folder, resume=resume, init_from=start, max_minutes=max_minutes)
     print(f"train: weights, card and checkpoint are in {folder}")
+
+
+def sample(
+    model: Annotated[str, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")] = "ddpm-photo",
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of images.", min=1, max=10_000)] = 16,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The grid.")] = Path("samples.png"),
+    size: Annotated[int | None, typer.Option(help="Side of an image; by default the prior's.", min=8)] = None,
+    sampler: Annotated[
+        str, typer.Option(help="auto, ancestral, ddim, euler, heun, dpmpp-2m or langevin (auto for NCSN).")
+    ] = "auto",
+    steps: Annotated[int, typer.Option(help="Noise levels visited.", min=1, max=1000)] = 100,
+    inner_steps: Annotated[int, typer.Option(help="Updates at every level by langevin.", min=1, max=10_000)] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the run.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+) -> None:
+    """Draw images from a prior into one picture."""
+    from restorekit.models.registry import load_prior
+    from restorekit.run.engine import make_engine
+    from restorekit.run.images import SUFFIXES
+    from restorekit.run.sample import draw, write_grid
+
+    if output.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"--output: found {output}, allowed: a file of {', '.join(sorted(SUFFIXES))}")
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    options = {"size": size, "steps": steps, "inner_steps": inner_steps, "sampler": sampler, "seed": seed}
+    images = draw(load_prior(model), engine, count, **options)  # type: ignore[arg-type]
+    write_grid(images, output)
+    print(f"sample: {count} images in {output}")
 
 
 def list_models(context: typer.Context) -> None:
@@ -112,9 +143,13 @@ EVERY = Annotated[int, typer.Option(help="Take every Nth photo.", min=1)]
 BASELINES = Annotated[bool, typer.Option("--baselines/--no-baselines", help="Measure classical methods as well.")]
 
 
+OPTIONS = Annotated[list[str] | None, typer.Option("--set", help="Option of the recipe: name=value.")]
+
+
 def evaluate_denoise(
     folder: EVALUATED,
     sigma: Annotated[list[str], typer.Option(help="Noise levels in 8-bit units: 15 25 50.")],
+    set_: OPTIONS = None,
     model: MODEL = "ddpm-photo",
     every: EVERY = 1,
     baselines: BASELINES = True,
@@ -127,13 +162,17 @@ def evaluate_denoise(
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
-    evaluate(folder, _numbers(sigma), model, engine, every=every, baselines=baselines, seed=seed, say=print)
+    options = _pairs(set_ or [])
+    evaluate(
+        folder, _numbers(sigma), model, engine, options=options, every=every, baselines=baselines, seed=seed, say=_say
+    )
 
 
 def evaluate_inpaint(
     folder: EVALUATED,
     mask: Annotated[list[Path], typer.Option(help="Masks; KIND-WxH.png serves photos of that size. White is filled.")],
     mode: Annotated[list[str] | None, typer.Option(help="Modes to measure: mean, sample.")] = None,
+    set_: OPTIONS = None,
     model: MODEL = "ddpm-photo",
     every: EVERY = 1,
     baselines: BASELINES = True,
@@ -146,7 +185,39 @@ def evaluate_inpaint(
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
-    evaluate(folder, mask, mode or ["mean"], model, engine, every=every, baselines=baselines, seed=seed, say=print)
+    modes, options = mode or ["mean"], _pairs(set_ or [])
+    evaluate(folder, mask, modes, model, engine, options=options, every=every, baselines=baselines, seed=seed, say=_say)
+
+
+def _say(line: str) -> None:
+    """Print at once, also into a file or a pipe."""
+    print(line, flush=True)
+
+
+def evaluate_bpd(
+    folder: EVALUATED,
+    model: MODEL = "ddpm-photo",
+    steps: Annotated[int, typer.Option(help="Steps of the process, spread over the trained ones.", min=1)] = 100,
+    crop: Annotated[int | None, typer.Option(help="Side of the middle that is measured.", min=8)] = None,
+    every: EVERY = 1,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "float32",
+) -> None:
+    """Bits per dimension: the variational bound of a DDPM-type prior."""
+    from restorekit.evaluation.likelihood import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, say=_say)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """Options of a recipe from name=value."""
+    for text in texts:
+        if "=" not in text:
+            raise OptionError(f"--set: found {text!r}, allowed: name=value")
+    return {name.strip().replace("-", "_"): value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _numbers(texts: list[str]) -> list[float]:

@@ -24,6 +24,8 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("precision", Annotated[str, typer.Option(help="auto, float32 or bfloat16.")], "auto"),
     ("tile", Annotated[int | None, typer.Option(help="Side of the windows; by default the prior's.")], None),
 )
+# Commands of restorekit itself, that no recipe may be named.
+OWN = ("train", "models", "plugins", "evaluate", "sample")
 SAMPLES = ("samples", Annotated[int, typer.Option(help="Answers per photo.", min=1, max=1000)], 1)
 
 
@@ -51,6 +53,11 @@ def typer_command(recipe: Recipe) -> Callable[..., None]:
     for parameter in recipe.parameters:
         parameters += _options(parameter)
     parameters += [_keyword(*entry) for entry in (*COMMON, *([SAMPLES] if recipe.samples else []))]
+
+    names = [p.name for p in parameters]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OptionError(f"recipe {recipe.name!r}: every recipe has an option {twice[0]!r}; allowed: other names")
 
     def command(**values: Any) -> None:
         from restorekit.terminal import run_recipe

@@ -26,6 +26,10 @@ class TrainingError(RestorekitError):
     """A training that cannot start or go on."""
 
 
+class RestorekitWarning(UserWarning):
+    """What a person should know of a result; the command line prints it as a note beside the photo's name."""
+
+
 def unknown(kind: str, found: str, allowed: Iterable[str], where: str) -> str:
     """One line for an unknown name: what was found, where, the nearest name and all that are allowed."""
     names = sorted(allowed)

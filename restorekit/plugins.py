@@ -10,8 +10,9 @@ from importlib.metadata import EntryPoint, entry_points
 import pluggy
 
 from restorekit import hooks
+from restorekit.commands import OWN, typer_command
 from restorekit.core.recipe import Recipe
-from restorekit.errors import OptionError, RestorekitError, unknown
+from restorekit.errors import RestorekitError
 
 
 @dataclass
@@ -49,6 +50,9 @@ def _load(manager: pluggy.PluginManager, entry: EntryPoint, taken: dict[str, Plu
         if recipe.name in taken:
             other = taken[recipe.name]
             raise RestorekitError(f"recipe {recipe.name!r} is already brought by {other.name} of {other.distribution}")
+        if recipe.name in OWN:
+            raise RestorekitError(f"recipe {recipe.name!r} is named like a command of restorekit: {', '.join(OWN)}")
+        typer_command(recipe)
         added.append(recipe)
 
     try:
@@ -68,14 +72,6 @@ def _load(manager: pluggy.PluginManager, entry: EntryPoint, taken: dict[str, Plu
 def recipes() -> dict[str, Recipe]:
     """Every recipe by its name."""
     return {recipe.name: recipe for plugin in plugins() for recipe in plugin.recipes}
-
-
-def find_recipe(name: str) -> Recipe:
-    """The recipe of a name; OptionError names those that there are."""
-    known = recipes()
-    if name not in known:
-        raise OptionError(unknown("recipe", name, known, "restorekit"))
-    return known[name]
 
 
 def warn_of_broken_plugins() -> None:

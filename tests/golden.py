@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ class Golden:
         """|got - want| <= atol + rtol |want|, with the file's own tolerance for this output."""
         want = self.tensors[name]
         tolerances = self.facts["tolerance"]
-        allowed = tolerances.get(name) or next(
-            value for key, value in tolerances.items() if key.endswith("*") and name.startswith(key.split("*")[0])
-        )
+        allowed = tolerances.get(name) or next(value for pattern, value in tolerances.items() if fnmatch(name, pattern))
         assert got.shape == want.shape
         excess = (got.double() - want.double()).abs() - allowed["rtol"] * want.double().abs()
         assert excess.max() <= allowed["atol"], f"{name}: {excess.max():.3g} > {allowed['atol']:.3g}"

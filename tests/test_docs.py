@@ -25,7 +25,9 @@ def test_every_recipe_and_option_is_documented() -> None:
     for recipe in own:
         section = RECIPES.split(f"\n## {recipe.name}\n")[1].split("\n## ")[0]
         for parameter in recipe.parameters:
-            row = next(line for line in section.splitlines() if line.startswith(f"| `--{parameter.name}`"))
+            row = next(
+                line for line in section.splitlines() if line.startswith(f"| `--{parameter.name.replace('_', '-')}`")
+            )
             if not parameter.required:
                 default = parameter.default
                 text = f"{default:g}" if isinstance(default, float) else str(default)

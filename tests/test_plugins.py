@@ -9,7 +9,8 @@ import torch
 
 import restorekit as rk
 from restorekit import plugins as found
-from restorekit.errors import OptionError
+from restorekit.cli import build_app
+from restorekit.commands import OWN
 from tests.priors.gaussian import GaussianPrior
 
 GOOD = """
@@ -82,16 +83,35 @@ def test_a_taken_name_is_an_error_that_names_both(install) -> None:
     assert clash.error is not None
     assert "'denoise' is already brought by denoise of restorekit" in clash.error
     assert not clash.recipes
-    assert found.find_recipe("denoise").function.__module__ == "restorekit.builtin.denoise"
+    assert found.recipes()["denoise"].function.__module__ == "restorekit.builtin.denoise"
 
 
 def test_unknown_names_are_said() -> None:
     with pytest.raises(AttributeError, match="no attribute or recipe 'denoize'"):
         _ = rk.denoize
-    with pytest.raises(OptionError, match="Did you mean 'denoise'"):
-        found.find_recipe("denoize")
 
 
 def test_every_public_name_is_there() -> None:
     for name in rk.__all__:
         assert getattr(rk, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"lighten"', '"train"'), "named like a command of restorekit"),
+        (("much:", "seed:"), "every recipe has an option 'seed'"),
+        (("Annotated[float, ", "Annotated[Literal[1, 2], "), "allowed types: int, float"),
+    ],
+)
+def test_a_recipe_that_would_break_the_command_line_is_refused(install, change, message: str) -> None:
+    source = GOOD.replace("from typing import Annotated", "from typing import Annotated, Literal").replace(*change)
+    plugin = next(p for p in install(bad=source) if p.name == "bad")
+    assert plugin.error is not None
+    assert message in plugin.error
+    assert build_app() is not None
+
+
+def test_restorekits_own_commands_are_those_that_are_kept() -> None:
+    own = {info.name for info in build_app().registered_commands + build_app().registered_groups}
+    assert own - set(found.recipes()) <= set(OWN)

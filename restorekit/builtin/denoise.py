@@ -35,19 +35,27 @@ def denoise(
     """Remove Gaussian noise from photos.
 
     With x = x0 + sigma n, the mean is D(x, sigma) itself; a sample walks the reverse chain of Ho et al. (2020) down
-    from the photo, which is a draw of the prior's own process at that sigma.
+    from the photo, which is a draw of the prior's own process at that sigma. A prior that knows only its own levels
+    (NCSN) is interpolated between them.
     """
+    import warnings
+
     import torch
 
     from restorekit.builtin.noise_level import estimate_sigma
 
-    levels = estimate_sigma(y) if sigma == "auto" else torch.full((len(y),), float(sigma) * LEVEL, device=y.device)
-    inside = levels >= prior.sigma_min
-    levels = levels.clamp(prior.sigma_min, prior.sigma_max)
+    found = estimate_sigma(y) if sigma == "auto" else torch.full((len(y),), float(sigma) * LEVEL, device=y.device)
+    inside = found >= prior.sigma_min if sigma == "auto" else found > 0
+    if sigma == "auto" and not inside.all():
+        known = prior.sigma_min / LEVEL
+        text = f"no noise found that the prior knows (from sigma {known:.2f}): the photo is returned as it is"
+        warnings.warn(text, rk.RestorekitWarning, stacklevel=2)
+    levels = found.clamp(prior.sigma_min, prior.sigma_max)
+    able = prior if prior.levels is None else rk.Between(prior)
     if mode == "mean":
-        clean = prior(y, levels)
+        clean = able(y, levels)
     else:
-        clean = torch.cat([_sample(y, prior, noise, levels, steps, i) for i in range(len(y))])
+        clean = torch.cat([_sample(y, able, noise, levels, steps, i) for i in range(len(y))])
     clean = torch.where(inside.reshape(-1, 1, 1, 1), clean, y)
     return y + strength * (clean - y)
 

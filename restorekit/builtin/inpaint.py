@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import restorekit as rk
@@ -27,30 +28,59 @@ def inpaint(
         ),
     ] = "auto",
     steps: Annotated[int, rk.Option("Noise levels visited.", min=1, max=1000)] = 30,
-    resample: Annotated[int, rk.Option("Passes of every level in --mode sample (RePaint).", min=1, max=100)] = 1,
-    eta: Annotated[float, rk.Option("Share of fresh noise in --mode sample (DDIM).", min=0, max=1)] = 0.85,
+    method: Annotated[
+        Literal["auto", "ddnm", "langevin"],
+        rk.Option(
+            "How --mode sample draws: ddnm, or annealed Langevin dynamics as NCSN's authors inpaint; "
+            "auto: langevin for a prior that knows only its own noise levels."
+        ),
+    ] = "auto",
+    inner_steps: Annotated[int, rk.Option("Updates at every level of --method langevin.", min=1, max=1000)] = 10,
+    resample: Annotated[int, rk.Option("Passes of every level of --method ddnm (RePaint).", min=1, max=100)] = 1,
+    eta: Annotated[float, rk.Option("Share of fresh noise of --method ddnm (DDIM).", min=0, max=1)] = 0.85,
+    scales: Annotated[
+        int | Literal["auto"],
+        rk.Option(
+            "Sizes, each half of the next, at which --method ddnm fills a hole one after the other; "
+            "auto: as many as make the hole narrow.",
+            min=1,
+            max=8,
+        ),
+    ] = "auto",
 ) -> Tensor:
     """Fill the pixels that a mask marks; all others come back bit for bit.
 
-    Both start from a smooth fill. mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al.
-    2021). sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022). A
-    prior of partial noise (see `Denoiser`) is told which pixels are clean.
+    mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al. 2021), from a smooth fill; a
+    prior of partial noise (see `Denoiser`) starts it from its own E[x0 | known pixels], the first of the steps.
+    sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022), a prior of
+    partial noise being told which pixels are clean, and wide holes being filled at a small size first; or annealed
+    Langevin dynamics (Song and Ermon 2019, algorithm 2).
     """
+    import warnings
+
     import torch
 
-    from restorekit.builtin.holes import hole_width
+    from restorekit.builtin.holes import hole_width, scales_for
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
+    annealed = method == "langevin" or (method == "auto" and prior.levels is not None)
     filled = []
     for i, hole in enumerate(holes.split(1)):
-        image = y[i : i + 1]
-        narrow = mode == "auto" and hole_width(hole) <= NARROW
+        image, own = y[i : i + 1], rk.ImageNoise([noise.seeds[i]])
         if not hole.any():
+            warnings.warn("the mask marks nothing: the photo is returned as it is", rk.RestorekitWarning, stacklevel=2)
             filled.append(image)
-        elif mode == "mean" or narrow:
+            continue
+        if hole.all():
+            warnings.warn("the mask marks everything: a sample of the prior", rk.RestorekitWarning, stacklevel=2)
+        narrow = mode == "auto" and not hole.all() and hole_width(hole, NARROW) <= NARROW
+        if mode == "mean" or narrow:
             filled.append(_mean(image, hole, prior, steps))
+        elif annealed:
+            filled.append(_langevin(image, hole, prior, own, steps, inner_steps))
         else:
-            filled.append(_sample(image, hole, prior, rk.ImageNoise([noise.seeds[i]]), steps, resample, eta))
+            count = scales_for(hole) if scales == "auto" else int(scales)
+            filled.append(_sample(image, hole, prior, own, steps, resample, eta, count))
     return torch.where(holes, torch.cat(filled), y)
 
 
@@ -62,32 +92,55 @@ def _view(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
 
 def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     """The least-squares answer for one image (1, C, H, W)."""
-    from restorekit.builtin.holes import smooth_fill
-
-    known, first = rk.Masking(~hole), smooth_fill(y, hole)
-    ladder = rk.geometric_ladder(min(MEAN_FROM, prior.sigma_max), MEAN_TO, steps)
-    return rk.plug_and_play(_view(prior, hole, first), known, known.forward(y), first, ladder)
+    known, first = rk.Masking(~hole), rk.smooth_fill(y, hole)
+    # Every step sees the image turned another way, so that what the network prefers by accident cancels.
+    views = [_view(rk.turned(prior, 3 * i % rk.TURNS), hole, first) for i in range(rk.TURNS)]
+    high = MEAN_FROM
+    if prior.partial_noise:
+        first, steps, high = rk.denoise_at(views[0], first, math.inf), steps - 1, REFINE_FROM
+        if not steps:
+            return first
+    ladder = rk.geometric_ladder(high, MEAN_TO, steps)
+    for i, sigma in enumerate(ladder[:-1].tolist()):
+        ladder[i] = rk.known_sigma(prior, sigma)
+    return rk.plug_and_play(views, known, known.forward(y), first, ladder)
 
 
 def _sample(
-    y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float
+    y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float, scales: int
 ) -> Tensor:
     """One plausible answer for one image (1, C, H, W)."""
-    from restorekit.builtin.holes import smooth_fill
+    from restorekit.builtin.holes import enlarged, halved
 
-    known, first = rk.Masking(~hole), smooth_fill(y, hole)
-    view = _view(prior, hole, first)
-    ladder = rk.ladder_for(view, steps, sigma_max=SAMPLE_FROM)
+    first, sigma = rk.smooth_fill(y, hole), SAMPLE_FROM
+    if scales > 1 and not hole.all():
+        small = _sample(*halved(y, hole), prior, noise, steps, resample, eta, scales - 1)
+        first, sigma = enlarged(small, y).where(hole, y), SCALE_FROM
+    known, view = rk.Masking(~hole), _view(prior, hole, first)
+    ladder = rk.ladder_for(view, steps, sigma_max=sigma)
     start = first + float(ladder[0]) * noise.like(first)
     return rk.sample_consistent(view, known, known.forward(y), start, ladder, noise, eta=eta, resample=resample)
+
+
+def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, inner_steps: int) -> Tensor:
+    """One plausible answer for one image (1, C, H, W), from a uniform start as its authors have it."""
+    import torch
+
+    known = rk.Masking(~hole)
+    start = 2 * torch.special.ndtr(noise.like(y)) - 1
+    ladder = rk.ladder_for(prior, steps, sigma_max=SAMPLE_FROM)
+    local, seen = rk.only_where(prior, hole), known.forward(y)
+    return rk.sample_langevin(local, start, ladder, noise, inner_steps=inner_steps, operator=known, y=seen)
 
 
 # Holes up to this many pixels wide are filled with the mean.
 NARROW = 12.0
 # Where sampling starts: noise that hides the first guess altogether.
 SAMPLE_FROM = 4.0
-# First and last sigma of the plug-and-play loop.
-MEAN_FROM, MEAN_TO = 0.3, 0.01
+# And where it starts from an answer at half the size: noise that hides the detail this one lacks.
+SCALE_FROM = 0.5
+# First and last sigma of the plug-and-play loop, from a smooth fill and from the prior's own.
+MEAN_FROM, REFINE_FROM, MEAN_TO = 0.3, 0.07, 0.01
 
 
 @rk.hookimpl

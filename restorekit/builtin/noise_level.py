@@ -12,6 +12,8 @@ from torch import Tensor
 PATCH = 7
 CONFIDENCE = 1 - 1e-6
 ROUNDS = 4
+# Patches with as large a share of black or white pixels as this are left out.
+CLIPPED = 0.1
 # Patches are thinned to about this many, which is plenty for a covariance matrix of 49 x 49.
 ENOUGH = 60_000
 
@@ -26,7 +28,9 @@ def estimate_sigma(y: Tensor) -> Tensor:
     """
     if min(y.shape[-2:]) < PATCH:
         return y.new_zeros(len(y))
-    return torch.stack([torch.stack([_channel(channel) for channel in image]).median() for image in y.float()])
+    return torch.stack(
+        [torch.stack([_channel(channel) for channel in image]).median() for image in y.float().cpu()]
+    ).to(y.device)
 
 
 def _gradient_matrices() -> tuple[Tensor, Tensor]:
@@ -46,6 +50,9 @@ def _channel(x: Tensor) -> Tensor:
     form = across.T @ across + down.T @ down
     rank, trace = float(torch.linalg.matrix_rank(form)), float(form.trace())
     threshold = float(gamma.ppf(CONFIDENCE, rank / 2, scale=2 * trace / rank))
+    # Bars, blown highlights and what lies under transparency hold no noise: they tell nothing of the rest.
+    natural = (patches.amax(0) > patches.amin(0)) & ((patches.abs() >= 1).double().mean(0) < CLIPPED)
+    patches, strength = patches[:, natural], strength[natural]
     chosen = torch.ones_like(strength, dtype=torch.bool)
     if len(strength) <= PATCH**2:
         return x.new_zeros(())

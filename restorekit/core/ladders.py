@@ -102,5 +102,18 @@ def ladder_for(prior: Denoiser, steps: int, *, sigma_max: float | None = None) -
     return _with_zero(levels[keep])
 
 
+def known_sigma(prior: Denoiser, sigma: float) -> float:
+    """The least sigma that a prior knows and that is not below `sigma` (its greatest, if all are).
+
+    A prior of any sigma knows `sigma` itself, within its range; one with its own levels does so when more noise is
+    added to an image of noise `sigma`.
+    """
+    if prior.levels is None:
+        return min(max(sigma, prior.sigma_min), prior.sigma_max)
+    levels = prior.levels.double().cpu()
+    enough = levels[levels >= sigma * (1 - 1e-6)]
+    return float(enough.min() if len(enough) else levels.max())
+
+
 def _with_zero(sigmas: Tensor) -> Tensor:
     return torch.cat([sigmas, sigmas.new_zeros(1)])

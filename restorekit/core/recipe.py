@@ -77,8 +77,10 @@ class Parameter:
         if self.kind is str:
             raise OptionError(unknown("value", str(value), self.words, f"{where} {self.name}"))
         try:
+            if self.kind is bool and not isinstance(value, bool):
+                raise ValueError
             number = self.kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}") from None
         low = -math.inf if self.spec.min is None else self.spec.min
         high = math.inf if self.spec.max is None else self.spec.max
@@ -194,7 +196,8 @@ def _kind(hint: Any) -> tuple[type | None, tuple[str, ...]]:
     if hint in (int, float, bool):
         return hint, ()
     if get_origin(hint) is Literal:
-        return str, get_args(hint)
+        words = get_args(hint)
+        return (str, words) if all(isinstance(word, str) for word in words) else (None, ())
     if get_origin(hint) in (typing.Union, types.UnionType):
         parts = [_kind(part) for part in get_args(hint) if part is not type(None)]
         kinds = {kind for kind, _ in parts if kind not in (str, None)}

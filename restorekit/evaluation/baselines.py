@@ -26,6 +26,7 @@ def _last(x: Tensor) -> NDArray[np.float64]:
 
 
 def _first(x: NDArray[Any]) -> Tensor:
+    x = x[..., None] if x.ndim == 2 else x
     return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))).float() * 2 - 1
 
 
@@ -55,9 +56,10 @@ def total_variation(noisy: Tensor, sigma: float) -> Tensor:
 
 def bm3d(noisy: Tensor, sigma: float) -> Tensor:
     """Colour BM3D (Dabov et al. 2007), the authors' package."""
-    from bm3d import bm3d_rgb
+    from bm3d import bm3d, bm3d_rgb
 
-    return _first(np.asarray(bm3d_rgb(_last(noisy), sigma / 2)))
+    method = bm3d_rgb if noisy.shape[0] == 3 else bm3d
+    return _first(np.asarray(method(_last(noisy), sigma / 2)))
 
 
 def biharmonic(image: Tensor, hole: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -29,30 +30,35 @@ def evaluate(
     model: str | Denoiser,
     engine: Engine,
     *,
+    options: Mapping[str, Any] | None = None,
     every: int = 1,
     baselines: bool = True,
     seed: int = 0,
     say: Say = lambda line: None,
 ) -> Table:
-    """Mean PSNR and SSIM over a folder of clean photos, for a prior and for classical methods."""
-    if not sigmas or not all(0 <= sigma <= 255 for sigma in sigmas):
-        raise OptionError(f"--sigma: found {list(sigmas)}, allowed: numbers from 0 to 255")
+    """Mean PSNR and SSIM over a folder of clean photos, for a prior and for classical methods.
+
+    options: further options of the recipe. `say` gets the lines of a Markdown table as they come.
+    """
+    if not sigmas or not all(0 < sigma <= 255 for sigma in sigmas):
+        raise OptionError(f"--sigma: found {list(sigmas)}, allowed: numbers above 0, to 255")
     prior = engine.place(load_prior(model) if isinstance(model, str) else model)
     name = model if isinstance(model, str) else type(model).__name__
     methods = denoisers() if baselines else {}
     table = Table("sigma")
-    for stem, clean in clean_photos(folder, every):
-        for sigma in sigmas:
+    photos = clean_photos(folder, every)
+    say(table.header())
+    for sigma in sorted(sigmas):
+        checked = denoise.checked({**(options or {}), "sigma": sigma})
+        for stem, clean in photos:
             noisy = degrade(clean, stem, sigma, seed)
-            options = denoise.checked({"sigma": sigma})
 
-            def restored(noisy: Tensor = noisy, options: dict[str, object] = options) -> Tensor:
-                return engine.restore(denoise, prior, noisy[None], [seed], options)[0]
+            def restored(noisy: Tensor = noisy, checked: dict[str, object] = checked) -> Tensor:
+                return engine.restore(denoise, prior, noisy[None], [seed], checked)[0]
 
             table.measure(f"{sigma:g}", "noisy", lambda noisy=noisy: noisy, clean)  # type: ignore[misc]
             table.measure(f"{sigma:g}", name, restored, clean)
             for method, run in methods.items():
                 table.measure(f"{sigma:g}", method, lambda run=run, n=noisy, s=sigma: run(n, s * LEVEL), clean)  # type: ignore[misc]
-    table.rows = dict(sorted(table.rows.items(), key=lambda row: float(row[0][0])))
-    say(table.markdown())
+        say(table.lines(f"{sigma:g}"))
     return table

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from restorekit.evaluation.baselines import fillers
 from restorekit.evaluation.tables import Say, Table, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Engine
-from restorekit.run.images import read_photo
+from restorekit.run.images import fit_side_image, read_photo
 
 
 def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]]:
@@ -24,11 +25,12 @@ def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]
     files = [file for path in paths for file in (sorted(path.glob("*.png")) if path.is_dir() else [path])]
     masks: dict[str, dict[tuple[int, int], Tensor]] = {}
     for file in files:
-        pixels = torch.from_numpy(read_photo(file).pixels.mean(-1))
+        mask = read_photo(file)
+        pixels = fit_side_image(mask, 1, mask, "--mask")[0]
         kind, _, size = file.stem.rpartition("-")
-        masks.setdefault(kind if size.replace("x", "").isdigit() else file.stem, {})[tuple(pixels.shape)] = (  # type: ignore[index]
-            pixels > 127.5
-        )[None]
+        masks.setdefault(kind if size.replace("x", "").isdigit() else file.stem, {})[tuple(pixels.shape[1:])] = (  # type: ignore[index]
+            pixels > 0.5
+        )
     if not masks:
         raise ImageError(f"--mask: no mask in {', '.join(map(str, paths))}")
     return masks
@@ -46,19 +48,25 @@ def evaluate(
     model: str | Denoiser,
     engine: Engine,
     *,
+    options: Mapping[str, Any] | None = None,
     every: int = 1,
     baselines: bool = True,
     seed: int = 0,
     say: Say = lambda line: None,
 ) -> Table:
-    """Mean hole PSNR and SSIM over a folder of clean photos, for each mask, mode and classical method."""
+    """Mean hole PSNR and SSIM over a folder of clean photos, for each mask, mode and classical method.
+
+    options: further options of the recipe.
+    `say` gets the lines of a Markdown table as they come.
+    """
     kinds = read_masks(masks)
-    options = {mode: inpaint.checked({"mode": mode, "mask": True}) for mode in modes}
+    checked = {mode: inpaint.checked({**(options or {}), "mode": mode, "mask": True}) for mode in modes}
     prior = engine.place(load_prior(model) if isinstance(model, str) else model)
     name = model if isinstance(model, str) else type(model).__name__
     methods = fillers() if baselines else {}
     table = Table("mask")
     photos = clean_photos(folder, every)
+    say(table.header())
     for kind, sizes in kinds.items():
         for stem, clean in photos:
             if clean.shape[-2:] not in sizes:
@@ -67,7 +75,7 @@ def evaluate(
             masked = torch.where(hole, torch.zeros_like(clean), clean)
             seeds = [image_seed(seed, stem)]
             for mode in modes:
-                values = {**options[mode], "mask": hole[None].float()}
+                values = {**checked[mode], "mask": hole[None].float()}
                 table.measure(
                     kind,
                     f"{name} {mode}",
@@ -77,5 +85,5 @@ def evaluate(
                 )
             for method, run in methods.items():
                 table.measure(kind, method, lambda run=run, m=masked, h=hole: rounded(run(m, h)), clean, hole)  # type: ignore[misc]
-    say(table.markdown())
+        say(table.lines(kind))
     return table

@@ -38,13 +38,18 @@ class Table:
         """Mean PSNR (dB), SSIM and seconds of one row."""
         return tuple(torch.tensor(self.rows[task, method], dtype=torch.float64).mean(0).tolist())
 
-    def markdown(self) -> str:
-        """The whole table."""
-        lines = [f"| {self.title} | method | PSNR (dB) | SSIM | s per photo | photos |", "|---|---|--:|--:|--:|--:|"]
+    def header(self) -> str:
+        """The first two lines."""
+        return f"| {self.title} | method | PSNR (dB) | SSIM | s per photo | photos |\n|---|---|--:|--:|--:|--:|"
+
+    def lines(self, wanted: str) -> str:
+        """The rows of one task, a line each."""
+        lines = []
         for task, method in self.rows:
-            decibels, similarity, seconds = self.mean(task, method)
-            count = len(self.rows[task, method])
-            lines.append(f"| {task} | {method} | {decibels:.2f} | {similarity:.4f} | {seconds:.2f} | {count} |")
+            if task == wanted:
+                decibels, similarity, seconds = self.mean(task, method)
+                count = len(self.rows[task, method])
+                lines.append(f"| {task} | {method} | {decibels:.2f} | {similarity:.4f} | {seconds:.2f} | {count} |")
         return "\n".join(lines)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from restorekit.core.config import Config
-from restorekit.core.ladders import cosine_betas, linear_betas, sigmas_from_betas
+from restorekit.core.ladders import cosine_betas, geometric_ladder, linear_betas, sigmas_from_betas
+from restorekit.nets.classifier import Classifier, ClassifierConfig
+from restorekit.nets.ncsn import NCSN, NCSNConfig
 from restorekit.nets.unet import UNet, UNetConfig
-from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.priors.epsilon import EpsilonPrior, Prediction
+from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.score import ScorePrior
 
 
 class ScheduleConfig(Config):
@@ -31,39 +35,180 @@ class ScheduleConfig(Config):
         return sigmas_from_betas(linear_betas(self.steps, self.start, self.end))
 
 
-class ModelConfig(Config):
-    """Everything that is needed to rebuild a prior around its weights."""
+class EpsilonConfig(Config):
+    """Everything that is needed to rebuild a DDPM or guided diffusion prior around its weights."""
 
     family: Literal["epsilon"] = "epsilon"
     net: UNetConfig = UNetConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    prediction: Literal["eps", "x0", "v"] = "eps"
+    prediction: Prediction = "eps"
     channels: int = Field(3, ge=1)
     size: int | None = Field(64, ge=1)
     """Side of the windows that it was trained on; a network that is local (see `UNetConfig`) takes any."""
     classes: tuple[str, ...] | None = None
     partial_noise: bool = False
-    """It was trained on noise that spares some pixels as well: its network has a further input channel that says where
-    the noise is."""
+    """It was trained on noise that spares some pixels as well: its network has two further input channels that say
+    where the noise is, and where nothing is known."""
 
     @model_validator(mode="after")
-    def _channels_fit(self) -> ModelConfig:
-        wanted = self.channels + (1 if self.partial_noise else 0)
+    def _channels_fit(self) -> EpsilonConfig:
+        wanted = self.channels + (2 if self.partial_noise else 0)
         if self.net.in_channels != wanted:
             raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {wanted} (channels, partial_noise)")
+        if self.net.out_channels not in (self.channels, 2 * self.channels):
+            allowed = f"{self.channels}, or {2 * self.channels} with a learned variance"
+            raise ValueError(f"net.out_channels is {self.net.out_channels}, allowed: {allowed}")
+        count = None if self.classes is None else len(self.classes)
+        if self.net.classes != count and (count is None or self.net.classes != count + 1):
+            raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")
         return self
 
+    @property
+    def learned_variance(self) -> bool:
+        """The network has a second half of channels, that interpolates the variance."""
+        return self.net.out_channels == 2 * self.channels
 
-def build_prior(config: ModelConfig) -> EpsilonPrior:
-    """A prior with fresh weights."""
-    return EpsilonPrior(
-        UNet(config.net),
-        config.schedule.table(),
-        prediction=config.prediction,
-        channels=config.channels,
-        size=None if config.net.is_local else config.size,
-        classes=config.classes,
-        partial_noise=config.partial_noise,
-        time_scale=config.schedule.time_scale,
-        multiple=config.net.factor,
-    )
+    @property
+    def no_label(self) -> int | None:
+        """The label that stands for none, of a network with one class more than names."""
+        return len(self.classes) if self.classes is not None and self.net.classes == len(self.classes) + 1 else None
+
+    def describe(self) -> str:
+        """Lines of a model card."""
+        net, schedule = self.net, self.schedule
+        shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level"
+        partial = "\n- Also knows noise that spares some pixels, and holes of which nothing is known (partial noise)."
+        return (
+            f"- Network: U-Net, {shape}.\n"
+            f"- Process: {schedule.kind} schedule, {schedule.steps} steps, predicts {self.prediction}"
+            f"{', and the variance of a step' if self.learned_variance else ''}."
+            f"{partial if self.partial_noise else ''}"
+            f"{'' if self.classes is None else chr(10) + '- Classes: ' + ', '.join(self.classes) + '.'}"
+        )
+
+    def build(self) -> EpsilonPrior:
+        """The prior with fresh weights."""
+        return EpsilonPrior(
+            UNet(self.net),
+            self.schedule.table(),
+            prediction=self.prediction,
+            channels=self.channels,
+            size=None if self.net.is_local else self.size,
+            classes=self.classes,
+            partial_noise=self.partial_noise,
+            time_scale=self.schedule.time_scale,
+            multiple=self.net.factor,
+        )
+
+
+class LevelsConfig(Config):
+    """The noise levels of a score network: geometric, in the unit of NCSN's data, [0, 1]."""
+
+    first: float = Field(1.0, gt=0)
+    last: float = Field(0.01, gt=0)
+    count: int = Field(10, ge=1)
+
+    def sigmas(self) -> torch.Tensor:
+        """(count,), decreasing, float64."""
+        return geometric_ladder(self.first, self.last, self.count)[:-1]
+
+
+class ScoreConfig(Config):
+    """Everything that is needed to rebuild an NCSN prior around its weights."""
+
+    family: Literal["score"] = "score"
+    net: NCSNConfig = NCSNConfig()
+    levels: LevelsConfig = LevelsConfig()
+    divide: bool = False
+    """The score is the network's output divided by sigma (NCSNv2)."""
+    channels: int = Field(3, ge=1)
+    size: int | None = Field(32, ge=1)
+    """Side of the windows that it was trained on."""
+
+    prediction: Literal["eps"] = "eps"
+    """sigma * score = -eps: denoising score matching weighted by sigma^2 is the eps loss."""
+    partial_noise: Literal[False] = False
+    classes: None = None
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> ScoreConfig:
+        if self.net.channels != self.channels:
+            raise ValueError(f"net.channels is {self.net.channels}, allowed: {self.channels} (channels)")
+        if self.net.levels not in (None, self.levels.count):
+            raise ValueError(f"net.levels is {self.net.levels}, allowed: {self.levels.count} (levels.count), or null")
+        return self
+
+    def describe(self) -> str:
+        """Lines of a model card."""
+        norms = "one set of norms a level" if self.net.levels else "norms without levels (NCSNv2)"
+        levels = ", ".join(f"{sigma:.3g}" for sigma in self.levels.sigmas().tolist())
+        network = f"NCSN's dilated RefineNet, {self.net.features} features, {norms}"
+        return f"- Network: {network}.\n- Levels in [0, 1]: {levels}."
+
+    def build(self) -> ScorePrior:
+        """The prior with fresh weights."""
+        return ScorePrior(
+            NCSN(self.net),
+            self.levels.sigmas(),
+            divide=self.divide,
+            channels=self.channels,
+            size=self.size,
+            multiple=self.net.factor,
+        )
+
+
+class NoisyClassifierConfig(Config):
+    """Everything that is needed to rebuild a classifier of noisy images around its weights."""
+
+    family: Literal["classifier"] = "classifier"
+    net: ClassifierConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    classes: tuple[str, ...]
+    channels: int = Field(3, ge=1)
+
+    partial_noise: Literal[False] = False
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> NoisyClassifierConfig:
+        if self.net.classes != len(self.classes):
+            raise ValueError(f"net.classes is {self.net.classes}, allowed: {len(self.classes)}, the names in classes")
+        if self.net.in_channels != self.channels:
+            raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {self.channels} (channels)")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Side of the images."""
+        return self.net.size
+
+    def describe(self) -> str:
+        """Lines of a model card."""
+        net = self.net
+        shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level"
+        return f"- Network: U-Net encoder, {shape}, {net.pool} pooling.\n- Classes: {', '.join(self.classes)}."
+
+    def build(self) -> NoisyClassifier:
+        """The classifier with fresh weights."""
+        return NoisyClassifier(
+            Classifier(self.net),
+            self.schedule.table(),
+            classes=self.classes,
+            size=self.net.size,
+            time_scale=self.schedule.time_scale,
+        )
+
+
+Prior: TypeAlias = EpsilonPrior | ScorePrior
+
+
+def _family(value: Any) -> Any:
+    return value.get("family", "epsilon") if isinstance(value, dict) else getattr(value, "family", None)
+
+
+ModelConfig: TypeAlias = Annotated[
+    Annotated[EpsilonConfig, Tag("epsilon")]
+    | Annotated[ScoreConfig, Tag("score")]
+    | Annotated[NoisyClassifierConfig, Tag("classifier")],
+    Discriminator(_family),
+]
+MODEL: TypeAdapter[EpsilonConfig | ScoreConfig | NoisyClassifierConfig] = TypeAdapter(ModelConfig)

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from restorekit.errors import ModelError
-from restorekit.models.config import ModelConfig, build_prior
-from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.models.config import MODEL, ModelConfig, Prior
+from restorekit.priors.guided import NoisyClassifier
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
@@ -38,16 +38,36 @@ def read_config(path: Path) -> ModelConfig:
     if HEADER not in header:
         raise ModelError(f"{path}: the header has no {HEADER!r} entry; write the file with `restorekit train`")
     try:
-        return ModelConfig.model_validate_json(header[HEADER])
+        return MODEL.validate_json(header[HEADER])
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "family"
         raise ModelError(f"{path}: header entry {where}: {first['msg']} (found {first['input']!r})") from error
 
 
-def load_weights(path: Path) -> EpsilonPrior:
+def load_weights(path: Path) -> Prior:
     """The prior in a weights file, float32 on the CPU, in evaluation mode."""
-    prior = build_prior(read_config(path))
+    loaded = _load(path)
+    if isinstance(loaded, NoisyClassifier):
+        raise ModelError(f"{path}: is a classifier, allowed: a prior")
+    return loaded
+
+
+def load_classifier_weights(path: Path) -> NoisyClassifier:
+    """The classifier in a weights file, float32 on the CPU, in evaluation mode."""
+    loaded = _load(path)
+    if not isinstance(loaded, NoisyClassifier):
+        raise ModelError(f"{path}: is a prior, allowed: a classifier")
+    return loaded
+
+
+def check_weights(path: Path) -> None:
+    """ModelError unless the file holds a whole model, whatever its kind."""
+    _load(path)
+
+
+def _load(path: Path) -> Prior | NoisyClassifier:
+    prior = read_config(path).build()
     with safe_open(path, "pt") as file:
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.errors import ModelError, unknown
-from restorekit.models.files import CARD, WEIGHTS, load_weights
-from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.models.config import Prior
+from restorekit.models.files import CARD, WEIGHTS, check_weights, load_classifier_weights, load_weights
+from restorekit.priors.guided import NoisyClassifier
 
 BUNDLED = Path(__file__).parent.parent / "weights"
 HUB = "hf://"
@@ -47,7 +50,7 @@ def find_weights(source: str | Path) -> Path:
     raise ModelError(unknown("model", text, allowed, "--model"))
 
 
-def load_prior(source: str | Path) -> EpsilonPrior:
+def load_prior(source: str | Path) -> Prior:
     """A prior ready to denoise, float32 on the CPU.
 
     source: a bundled name (`restorekit models` lists them), a folder that `restorekit train` wrote, a weights file,
@@ -56,34 +59,48 @@ def load_prior(source: str | Path) -> EpsilonPrior:
     return load_weights(find_weights(source))
 
 
+def load_classifier(source: str | Path) -> NoisyClassifier:
+    """A classifier of noisy images, as `load_prior` loads a prior."""
+    return load_classifier_weights(find_weights(source))
+
+
 def _download(place: str) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError
 
     name, _, revision = place.partition("@")
     try:
         return Path(hf_hub_download(name, WEIGHTS, revision=revision or None, library_name="restorekit"))
     except HFValidationError as error:
         raise ModelError(f"model {HUB}{place}: allowed: hf://org/name or hf://org/name@revision") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except _failures() as error:
         raise ModelError(f"model {HUB}{place}: {str(error).splitlines()[0]}") from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What the Hub raises when it refuses, or is out of reach; the HTTP library under it has changed with versions."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError
+
+    libraries = [importlib.import_module(name) for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
+    network = [library.TransportError for library in libraries]
+    return HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError, OSError, *network
 
 
 def push_model(folder: Path, name: str) -> str:
     """Send a model folder to the Hub as `name` (org/name), creating the repository if needed; returns its address."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+    from huggingface_hub.errors import HFValidationError
 
     for file in (WEIGHTS, CARD):
         if not (folder / file).is_file():
             raise ModelError(f"push: {folder} has no {file}; a folder that `restorekit train` wrote has it")
-    load_weights(folder / WEIGHTS)
+    check_weights(folder / WEIGHTS)
     api = HfApi(library_name="restorekit")
     try:
         api.create_repo(name, exist_ok=True)
         result = api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=[WEIGHTS, CARD])
     except HFValidationError as error:
         raise ModelError(f"push: found {name!r}, allowed: org/name") from error
-    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
+    except _failures() as error:
         raise ModelError(f"push to {name}: {str(error).splitlines()[0]}") from error
     return str(result.commit_url)

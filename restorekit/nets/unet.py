@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ class UNetConfig(Config):
     in_channels: int = Field(3, ge=1)
     out_channels: int = Field(3, ge=1)
     channels: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
-    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 2, 2), min_length=1)
     blocks: int = Field(2, ge=1)
     attention: tuple[int, ...] = ()
     """Down-sampling factors at which attention follows each residual block."""
@@ -75,7 +75,7 @@ def timestep_embedding(t: Tensor, width: int, order: Literal["cos-sin", "sin-cos
     return F.pad(torch.cat(parts, dim=1), (0, width % 2))
 
 
-def _norm(width: int, config: UNetConfig) -> nn.Module:
+def norm_layer(width: int, config: UNetConfig) -> nn.Module:
     if config.norm == "layer":
         return PixelNorm(width, eps=config.norm_eps)
     return nn.GroupNorm(GROUPS, width, eps=config.norm_eps) if config.norm == "group" else nn.Identity()
@@ -130,10 +130,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.scale_shift = config.embedding == "scale-shift"
-        self.in_layers = nn.Sequential(_norm(width, config), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
+        self.in_layers = nn.Sequential(norm_layer(width, config), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out if self.scale_shift else out))
         last = _zeroed(nn.Conv2d(out, out, 3, padding=1))
-        self.out_layers = nn.Sequential(_norm(out, config), nn.SiLU(), nn.Dropout(config.dropout), last)
+        self.out_layers = nn.Sequential(norm_layer(out, config), nn.SiLU(), nn.Dropout(config.dropout), last)
         self.skip_connection = nn.Identity() if width == out else nn.Conv2d(width, out, 1)
 
     def _resampled(self, x: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class AttentionBlock(nn.Module):
         if self.heads < 1 or width % self.heads:
             raise ValueError(f"attention: {width} channels cannot be split into {self.heads} heads")
         self.order = config.attention_order
-        self.norm = _norm(width, config)
+        self.norm = norm_layer(width, config)
         self.qkv = nn.Conv1d(width, 3 * width, 1)
         self.proj_out = _zeroed(nn.Conv1d(width, width, 1))
 
@@ -195,6 +195,32 @@ def _stage(width: int, out: int, factor: int, embedding: int, config: UNetConfig
     return layers + ([AttentionBlock(out, config)] if factor in config.attention else [])
 
 
+def encoder_blocks(config: UNetConfig) -> tuple[list[Stage], list[int]]:
+    """Stages on the way down, and the width that each leaves for its skip connection."""
+    embedding = 4 * config.channels
+    width = config.multipliers[0] * config.channels
+    inputs = config.in_channels * (2 if config.low_res else 1)
+    stages, widths = [Stage(nn.Conv2d(inputs, width, 3, padding=1))], [width]
+    for level, multiplier in enumerate(config.multipliers):
+        for _ in range(config.blocks):
+            out = multiplier * config.channels
+            stages.append(Stage(*_stage(width, out, 2**level, embedding, config)))
+            widths.append(out)
+            width = out
+        if level < len(config.multipliers) - 1:
+            blocks = config.resample == "block"
+            smaller = ResidualBlock(width, width, embedding, config, "down") if blocks else Downsample(width, config)
+            stages.append(Stage(smaller))
+            widths.append(width)
+    return stages, widths
+
+
+def middle_block(width: int, config: UNetConfig) -> Stage:
+    """The deepest stage: two residual blocks, with attention between them."""
+    first, last = (ResidualBlock(width, width, 4 * config.channels, config) for _ in range(2))
+    return Stage(first, *([AttentionBlock(width, config)] if config.middle_attention else []), last)
+
+
 class UNet(nn.Module):
     """x (N, C_in, H, W), t (N,), label (N,) -> (N, C_out, H, W); H and W are multiples of `config.factor`."""
 
@@ -205,39 +231,13 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         if config.classes is not None:
             self.label_emb = nn.Embedding(config.classes, embedding)
-        inputs = config.in_channels * (2 if config.low_res else 1)
         first = config.multipliers[0] * width
-        down = [Stage(nn.Conv2d(inputs, first, 3, padding=1))]
-        skips = [first]
-        for stage, skip in self._descent(embedding):
-            down.append(stage)
-            skips.append(skip)
-        deep = skips[-1]
+        down, skips = encoder_blocks(config)
         self.input_blocks = nn.ModuleList(down)
-        middle = [ResidualBlock(deep, deep, embedding, config) for _ in range(2)]
-        attention = [AttentionBlock(deep, config)] if config.middle_attention else []
-        self.middle_block = Stage(middle[0], *attention, middle[1])
+        self.middle_block = middle_block(skips[-1], config)
         self.output_blocks = nn.ModuleList(self._ascent(skips, embedding))
         last = _zeroed(nn.Conv2d(first, config.out_channels, 3, padding=1))
-        self.out = nn.Sequential(_norm(first, config), nn.SiLU(), last)
-
-    def _descent(self, embedding: int) -> Iterator[tuple[Stage, int]]:
-        """Stages on the way down, each with the width that it leaves for the skip connection."""
-        config = self.config
-        width = config.multipliers[0] * config.channels
-        for level, multiplier in enumerate(config.multipliers):
-            for _ in range(config.blocks):
-                out = multiplier * config.channels
-                yield Stage(*_stage(width, out, 2**level, embedding, config)), out
-                width = out
-            if level < len(config.multipliers) - 1:
-                blocks = config.resample == "block"
-                yield (
-                    Stage(
-                        ResidualBlock(width, width, embedding, config, "down") if blocks else Downsample(width, config)
-                    ),
-                    width,
-                )
+        self.out = nn.Sequential(norm_layer(first, config), nn.SiLU(), last)
 
     def _ascent(self, skips: list[int], embedding: int) -> Iterator[Stage]:
         """Stages on the way up; each takes one skip connection, last made first used."""

@@ -16,6 +16,19 @@ from restorekit.core.denoiser import per_image
 
 Prediction = Literal["eps", "x0", "v"]
 
+# Deviation that a smooth fill is taken to have from the truth: the network sees it as noise of this level.
+GUESS_SIGMA = 0.2
+
+
+def step_of(sigma: Tensor, table: Tensor) -> Tensor:
+    """Fractional trained step t (N,) of sigma (N,) in a table of increasing sigmas, clamped to its range."""
+    # On the CPU: not every device has float64.
+    log_sigma, logs = sigma.detach().cpu().double().log(), table.log()
+    high = torch.searchsorted(logs, log_sigma).clamp(1, len(logs) - 1)
+    below, above = logs[high - 1], logs[high]
+    t: Tensor = high - 1 + (log_sigma - below) / (above - below)
+    return t.clamp(0, len(logs) - 1).float().to(sigma.device)
+
 
 class EpsilonPrior(nn.Module):
     """D(x, sigma) of a network that predicts noise, the clean image, or v (Salimans and Ho 2022, arXiv 2202.00512).
@@ -33,7 +46,6 @@ class EpsilonPrior(nn.Module):
     """
 
     levels: Tensor | None = None
-    log_table: Tensor
 
     def __init__(
         self,
@@ -55,15 +67,12 @@ class EpsilonPrior(nn.Module):
         self.partial_noise = partial_noise
         self.sigma_min, self.sigma_max = float(table[0]), float(table[-1])
         self.table = table.detach().double().cpu()
-        self.register_buffer("log_table", self.table.log(), persistent=False)
 
-    def step_of(self, sigma: Tensor) -> Tensor:
-        """Fractional trained step t (N,) of sigma (N,), clamped to the trained range."""
-        log_sigma, table = sigma.double().log(), self.log_table.double()
-        high = torch.searchsorted(table, log_sigma).clamp(1, len(table) - 1)
-        below, above = table[high - 1], table[high]
-        t: Tensor = high - 1 + (log_sigma - below) / (above - below)
-        return t.clamp(0, len(table) - 1).float()
+    @property
+    def learned_variance(self) -> bool:
+        """The network interpolates the variance of a step as well."""
+        out = getattr(getattr(self.net, "config", None), "out_channels", self.channels)
+        return bool(out == 2 * self.channels)
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """D(x, sigma, label); see `Denoiser`."""
@@ -76,15 +85,19 @@ class EpsilonPrior(nn.Module):
         """
         height, width = x.shape[-2:]
         s = per_image(sigma, x)
+        if self.partial_noise:
+            # A guess is taken for a noisy pixel.
+            unknown = s.isinf()
+            s = s.masked_fill(unknown, GUESS_SIGMA)
         seen, level = x / (1 + s**2).sqrt(), sigma
         if self.partial_noise:
-            # A further channel says where the noise is: 1, or 0 where the pixel is clean.
-            level = sigma if sigma.ndim == 1 else sigma.amax((1, 2, 3))
-            where = (s / per_image(level, x)).expand(-1, 1, height, width)
-            seen = torch.cat([seen, where], dim=1)
+            # Two further channels say where the noise is (1, or 0 where the pixel is clean), and where it is a guess.
+            level = s.amax((1, 2, 3))
+            where = (s / per_image(level.clamp(min=self.sigma_min), x)).expand(-1, 1, height, width)
+            seen = torch.cat([seen, where, unknown.expand_as(where)], dim=1)
         elif sigma.ndim != 1:
             raise ValueError("EpsilonPrior: sigma is a map, but the prior was not trained on partial noise")
-        raw = self.net(pad_to_multiple(seen, self.multiple), self.step_of(level) * self.time_scale, label)
+        raw = self.net(pad_to_multiple(seen, self.multiple), step_of(level, self.table) * self.time_scale, label)
         raw = raw[..., :height, :width].float()
         out, fraction = raw.chunk(2, dim=1) if raw.shape[1] == 2 * self.channels else (raw, None)
         if self.prediction == "eps":

@@ -32,5 +32,6 @@ class Grey:
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, 1, H, W), sigma (N,) or a map -> (N, 1, H, W)."""
         draw = ImageNoise([0]).like(x[:1].expand(-1, 3, -1, -1))
-        colour = (draw - draw.mean(1, keepdim=True)) * per_image(sigma * SPREAD, x)
+        level = per_image(sigma * SPREAD, x)
+        colour = (draw - draw.mean(1, keepdim=True)) * level.masked_fill(level.isinf(), 0)
         return self.prior(x + colour, sigma * SPREAD, label).mean(1, keepdim=True)

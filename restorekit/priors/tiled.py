@@ -57,6 +57,10 @@ class Tiled:
         self.channels, self.levels, self.classes = prior.channels, prior.levels, prior.classes
         self.sigma_min, self.sigma_max, self.partial_noise = prior.sigma_min, prior.sigma_max, prior.partial_noise
 
+    def over(self, prior: Denoiser) -> Tiled:
+        """The same windows of another prior."""
+        return Tiled(prior, window=self.window, overlap=self.overlap, batch=self.batch, where=self.where)
+
     def only_where(self, where: Tensor) -> Tiled:
         """The same, evaluated only where `where` is not zero."""
         return Tiled(self.prior, window=self.window, overlap=self.overlap, batch=self.batch, where=where)

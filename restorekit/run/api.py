@@ -16,7 +16,7 @@ from restorekit.errors import ImageError, ModelError, OptionError
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.folder import answer_seed
-from restorekit.run.images import Photo, read_photo, read_side_image
+from restorekit.run.images import Photo, fit_side_image, from_pillow, read_photo, read_side_image, to_pillow
 
 Picture: TypeAlias = "Tensor | Image.Image | str | Path"
 
@@ -66,30 +66,19 @@ def restore(
     if photo is None:
         tensors = [answer.to(y.device) for answer in answers]
         return tensors[0] if samples == 1 else torch.stack(tensors)
-    pictures = [_picture(photo.with_tensor(answer[0])) for answer in answers]
+    pictures = [to_pillow(photo.with_tensor(answer[0])) for answer in answers]
     return pictures[0] if samples == 1 else pictures
 
 
 def _photo(image: Any) -> Photo | None:
     if isinstance(image, Image.Image):
-        mode = "RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "L" if image.mode in ("1", "L") else "RGB"
-        if image.mode.startswith(("I", "F")):
-            raise ImageError(f"PIL image of mode {image.mode}; allowed: 8 bits (pass a path or a tensor for more)")
-        pixels = np.asarray(image.convert(mode))
-        pixels = pixels.reshape(*pixels.shape[:2], -1)
-        alpha = pixels[..., 3].copy() if mode == "RGBA" else None
-        return Photo(pixels[..., :3], alpha)
+        return from_pillow(image)
     if not isinstance(image, str | Path):
         return None
     photo = read_photo(Path(image))
     if photo.top != 255:
         raise ImageError(f"{image}: 16 bits a channel do not fit a PIL image; use the command line or a tensor")
     return photo
-
-
-def _picture(photo: Photo) -> Image.Image:
-    pixels = photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _batch(image: Any, where: str) -> Tensor:
@@ -102,14 +91,14 @@ def _batch(image: Any, where: str) -> Tensor:
 
 
 def _side(side: Any, channels: int, y: Tensor, photo: Photo | None, where: str) -> Tensor:
+    stand_in = photo or Photo(np.zeros((*y.shape[-2:], 1), np.uint8))
     if isinstance(side, str | Path):
-        stand_in = photo or Photo(np.zeros((*y.shape[-2:], 1), np.uint8))
         return read_side_image(Path(side), channels, stand_in, where)
     if isinstance(side, Image.Image):
-        values = np.asarray(side.convert("L" if channels == 1 else "RGB"), np.float32) / 255
-        side = torch.from_numpy(values.reshape(*values.shape[:2], channels).transpose(2, 0, 1).copy())[None]
+        return fit_side_image(from_pillow(side), channels, stand_in, where)
     if not isinstance(side, Tensor) or side.ndim != 4:
-        raise OptionError(f"{where}: found {type(side).__name__}, allowed: a tensor (N or 1, {channels}, H, W)")
+        found = tuple(side.shape) if isinstance(side, Tensor) else type(side).__name__
+        raise OptionError(f"{where}: found {found}, allowed: a tensor (N or 1, {channels}, H, W)")
     allowed = channels, *y.shape[-2:]
     if tuple(side.shape[1:]) != allowed or side.shape[0] not in (1, len(y)):
         raise OptionError(

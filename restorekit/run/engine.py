@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.noise import ImageNoise
 from restorekit.core.recipe import Recipe
-from restorekit.errors import ModelError, OptionError, unknown
+from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
 from restorekit.priors.grey import Grey
 from restorekit.priors.tiled import Tiled
 
@@ -53,18 +54,20 @@ class Engine:
             if (y.shape[1], prior.channels) != (1, 3):
                 raise ModelError(f"{recipe.name}: the image has {y.shape[1]} channels, the prior {prior.channels}")
             fitted = Grey(prior)
+            warnings.warn("grey: the colour prior sees three equal channels", RestorekitWarning, stacklevel=2)
         tiled = Tiled(fitted, window=self.tile)
         values = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in options.items()}
-        with torch.inference_mode(), self._autocast():
+        with self.computing():
             result: Tensor = recipe(y.to(self.device), tiled, ImageNoise(seeds), **values)
         if result.shape[0] != y.shape[0]:
             raise OptionError(f"recipe {recipe.name}: returned {result.shape[0]} images for {y.shape[0]}")
         return result.float().cpu()
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Without gradients, in the engine's precision."""
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            yield
 
 
 def make_engine(device: str = "auto", precision: Precision = "auto", tile: int | None = None) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +14,19 @@ import torch
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.noise import image_seed
 from restorekit.core.recipe import Recipe, SideImage
-from restorekit.errors import ImageError, OptionError, RestorekitError
+from restorekit.errors import ImageError, OptionError, RestorekitError, RestorekitWarning
 from restorekit.run.engine import Engine
 from restorekit.run.images import PARTIAL, SUFFIXES, Photo, read_photo, read_side_image, write_photo
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo: where it is, where its answers go, and its side images."""
+    """One photo: where it is, where its answers go, its side images, and why these could not be told, if so."""
 
     source: Path
     targets: tuple[Path, ...]
     sides: Mapping[str, Path]
+    problem: str = ""
 
     @property
     def done(self) -> bool:
@@ -75,26 +77,34 @@ def plan_jobs(
     suffix: replaces the photos' own (".png"), and with it the format.
     """
     jobs: list[Job] = []
+    for name, path in sides.items():
+        if not path.exists():
+            raise ImageError(f"--{name}: {path}: there is no such file or folder")
     for given in inputs:
         if not given.exists():
             raise ImageError(f"{given}: there is no such file or folder (in {Path.cwd()})")
         folder = given if given.is_dir() else given.parent
-        files = _photos_in(given, output) if given.is_dir() else [given]
+        others = [*sides.values(), *([] if output is None else [output])]
+        files = _photos_in(given, others) if given.is_dir() else [given]
         for source in files:
             target = _target(source, given, output, recipe.name, alone=len(inputs) == 1)
             target = target.with_suffix(suffix) if suffix else target
             names = [target] if samples == 1 else [_numbered(target, k) for k in range(1, samples + 1)]
-            paired = {name: _paired(path, source, folder, name) for name, path in sides.items()}
-            jobs.append(Job(source, tuple(names), paired))
+            try:
+                paired = {name: _paired(path, source, folder, name) for name, path in sides.items()}
+                jobs.append(Job(source, tuple(names), paired))
+            except ImageError as error:
+                jobs.append(Job(source, tuple(names), {}, str(error)))
     _check_targets(jobs)
     return jobs
 
 
-def _photos_in(folder: Path, output: Path | None) -> list[Path]:
-    """Image files below a folder, sorted, without those of an output folder that lies in it."""
+def _photos_in(folder: Path, others: Sequence[Path]) -> list[Path]:
+    """Image files below a folder, sorted, without those of other folders (output, side images) that lie in it."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    if output is not None and output.resolve() != folder.resolve():
-        files = [p for p in files if output.resolve() not in p.resolve().parents]
+    for other in (path.resolve() for path in others):
+        if folder.resolve() in other.parents:
+            files = [p for p in files if other not in p.resolve().parents]
     if not files:
         raise ImageError(f"{folder}: no image in this folder; allowed: {', '.join(sorted(SUFFIXES))}")
     return files
@@ -119,8 +129,6 @@ def _paired(side: Path, source: Path, folder: Path, name: str) -> Path:
 
     A missing one is found out when the photo is read, so that the other photos go on.
     """
-    if not side.exists():
-        raise ImageError(f"--{name}: {side}: there is no such file or folder")
     if not side.is_dir():
         return side
     place = side / source.relative_to(folder)
@@ -132,7 +140,7 @@ def _paired(side: Path, source: Path, folder: Path, name: str) -> Path:
 
 def _check_targets(jobs: Iterable[Job]) -> None:
     seen: dict[Path, Path] = {}
-    sources = {job.source.resolve() for job in jobs}
+    sources = {path.resolve() for job in jobs for path in (job.source, *job.sides.values())}
     for job in jobs:
         for target in (path.resolve() for path in job.targets):
             if target in sources:
@@ -191,6 +199,8 @@ def run_jobs(
 
 
 def _read_sides(job: Job, recipe: Recipe, photo: Photo, inverted: frozenset[str]) -> dict[str, torch.Tensor]:
+    if job.problem:
+        raise ImageError(job.problem)
     sides = {}
     for parameter in recipe.side_images:
         if parameter.name in job.sides and isinstance(parameter.spec, SideImage):
@@ -210,16 +220,26 @@ def _restore_batch(
     account: Account,
 ) -> None:
     """One batch of photos of one shape, every answer of them."""
+    names = ", ".join(str(job.source) for job, _, _ in group)
     y = torch.cat([photo.tensor() for _, photo, _ in group])
     sides = {name: torch.cat([side[name] for _, _, side in group]) for name in group[0][2]}
     failed: dict[Path, str] = {}
+    first: torch.Tensor | None = None
     for number in range(len(group[0][0].targets)):
         seeds = [answer_seed(seed, job.source.name, number) for job, _, _ in group]
         try:
-            results = engine.restore(recipe, prior, y, seeds, {**options, **sides})
-        except RestorekitError as error:
-            account.failed += [(job.source, str(error)) for job, _, _ in group]
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", RestorekitWarning)
+                results = engine.restore(recipe, prior, y, seeds, {**options, **sides})
+            _pass_on(caught, names, account)
+        except (RestorekitError, torch.OutOfMemoryError) as error:
+            memory = isinstance(error, torch.OutOfMemoryError)
+            why = f"out of memory on {engine.device}; a smaller --tile or --batch needs less" if memory else str(error)
+            account.failed += [(job.source, why) for job, _, _ in group]
             return
+        if first is not None and torch.equal(results, first):
+            account.notes.append(f"{names}: the answers are all the same: this mode draws no noise")
+        first = results if number == 0 else None
         for (job, photo, _), result in zip(group, results, strict=True):
             try:
                 write_photo(photo.with_tensor(result), job.targets[number])
@@ -227,6 +247,15 @@ def _restore_batch(
                 failed[job.source] = str(error)
     account.failed += failed.items()
     account.restored += [job.source for job, _, _ in group if job.source not in failed]
+
+
+def _pass_on(caught: Sequence[warnings.WarningMessage], photos: str, account: Account) -> None:
+    """Our own warnings become notes, each said once; others stay warnings."""
+    for warning in caught:
+        if not issubclass(warning.category, RestorekitWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif (note := f"{photos}: {warning.message}") not in account.notes:
+            account.notes.append(note)
 
 
 def answer_seed(seed: int, name: str, number: int) -> int:

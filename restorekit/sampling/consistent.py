@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -51,7 +52,7 @@ def sample_consistent(
 
 
 def plug_and_play(
-    prior: Denoiser,
+    prior: Denoiser | Sequence[Denoiser],
     operator: LinearOperator,
     y: Tensor,
     start: Tensor,
@@ -62,11 +63,12 @@ def plug_and_play(
     """Half-quadratic splitting with a denoiser at falling noise levels (Zhang et al. 2021, DPIR, arXiv 2008.13751,
     algorithm 1) for a noise-free problem: denoise, then impose y. No noise is added, so the answer is near the mean.
 
-    start is a first guess (N, C, H, W) at the scale of ladder[0].
+    start is a first guess (N, C, H, W) at the scale of ladder[0]. Several priors are taken in turn.
     """
+    priors = prior if isinstance(prior, Sequence) else [prior]
     x = consistent(operator, y, start)
     for index, sigma in enumerate(ladder[:-1].tolist()):
-        denoised = denoise_at(prior, x, sigma)
+        denoised = denoise_at(priors[index % len(priors)], x, sigma)
         x = consistent(operator, y, denoised)
         if on_step is not None:
             on_step(index, x, denoised)

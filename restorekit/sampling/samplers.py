@@ -24,6 +24,7 @@ from restorekit.core.denoiser import Denoiser, VarianceDenoiser, denoise_at
 
 OnStep = Callable[[int, Tensor, Tensor], None]
 Variance = Literal["small", "large", "learned"]
+Gradient = Callable[[Tensor, Tensor], Tensor]
 
 
 class Noise(Protocol):
@@ -48,6 +49,8 @@ def sample_ancestral(
     *,
     variance: Variance = "small",
     clip: bool = True,
+    gradient: Gradient | None = None,
+    at: Literal["state", "mean"] = "state",
     on_step: OnStep | None = None,
 ) -> Tensor:
     """DDPM's reverse chain (Ho et al. 2020, algorithm 2), in sigma.
@@ -56,6 +59,10 @@ def sample_ancestral(
     (beta tilde, equation 7), (1 + s^2)(t^2 - s^2) / (1 + t^2) is "large" (beta), where s < t are two sigmas; "learned"
     interpolates their logarithms (Nichol and Dhariwal 2021, equation 15) and needs a prior that knows how.
     clip keeps D in [-1, 1].
+
+    gradient: grad_x log p(label | x) at (x, sigma); it shifts the mean by the variance times itself (Dhariwal and
+    Nichol 2021, algorithm 1). at: the algorithm as printed evaluates it at the mean, the authors' code at the state
+    x_t, for which the classifier was trained: the default, which also replays their chains.
     """
     if variance == "learned" and not isinstance(prior, VarianceDenoiser):
         raise ValueError("sample_ancestral: variance='learned', but the prior has no learned variance")
@@ -66,18 +73,60 @@ def sample_ancestral(
         else:
             denoised = denoise_at(prior, x, t)
         denoised = denoised.clamp(-1, 1) if clip else denoised
-        x = denoised + (s / t) ** 2 * (x - denoised)
+        state, x = x, denoised + (s / t) ** 2 * (x - denoised)
+        if gradient is not None:
+            x = x + _shift(state, x, ladder, index, variance, fraction, gradient, at)
         draw = noise.like(x)
         if s > 0:
-            small, large = s**2 * (t**2 - s**2) / t**2, (1 + s**2) * (t**2 - s**2) / (1 + t**2)
-            if fraction is not None:
-                share = (fraction + 1) / 2
-                x = x + draw * (0.5 * (share * math.log(large) + (1 - share) * math.log(small))).exp()
-            else:
-                x = x + draw * math.sqrt(large if variance == "large" else small)
+            x = x + draw * _spread(t, s, variance, fraction)
         if on_step is not None:
             on_step(index, x, denoised)
     return x
+
+
+def _bounds(t: float, s: float) -> tuple[float, float]:
+    """The two variances of a step from sigma t to sigma s > 0: beta tilde and beta, in sigma."""
+    return s**2 * (t**2 - s**2) / t**2, (1 + s**2) * (t**2 - s**2) / (1 + t**2)
+
+
+def _between(small: float, large: float, variance: Variance, fraction: Tensor | None) -> Tensor | float:
+    """Deviation for a pair of bounds."""
+    if fraction is not None:
+        share = (fraction + 1) / 2
+        return (0.5 * (share * math.log(large) + (1 - share) * math.log(small))).exp()
+    return math.sqrt(large if variance == "large" else small)
+
+
+def _spread(t: float, s: float, variance: Variance, fraction: Tensor | None) -> Tensor | float:
+    """Standard deviation of the noise that a step adds."""
+    return _between(*_bounds(t, s), variance, fraction)
+
+
+def _shift(
+    state: Tensor,
+    mean: Tensor,
+    ladder: Tensor,
+    index: int,
+    variance: Variance,
+    fraction: Tensor | None,
+    gradient: Gradient,
+    at: Literal["state", "mean"],
+) -> Tensor:
+    """Variance times gradient. Both belong to the variance-preserving process, whose scale sqrt(1 + sigma^2) changes
+    within a step; in the last step its variance is not that of the noise (none is added) but, as in guided-diffusion,
+    beta tilde of the step before stands for the lower bound."""
+    t, s = float(ladder[index]), float(ladder[index + 1])
+    scale = math.sqrt((1 + t**2) / (1 + s**2))
+    where = state if at == "state" else mean * scale
+    slope = gradient(where, torch.full((len(state),), t, device=state.device))
+    if s > 0:
+        return _spread(t, s, variance, fraction) ** 2 * scale * slope
+    if variance == "small":
+        return torch.zeros_like(slope)
+    large = t**2 / (1 + t**2)
+    small = _bounds(float(ladder[index - 1]), t)[0] / (1 + t**2) if index else large
+    last = _between(small, large if fraction is not None else small, variance, fraction)
+    return last**2 * scale * slope
 
 
 def sample_ddim(

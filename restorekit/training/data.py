@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -32,18 +34,65 @@ def find_photos(folder: Path) -> list[Path]:
     return files
 
 
-def decode(path: Path, channels: int, smallest: int) -> NDArray[np.uint8]:
-    """One photo as (H, W, C) 8-bit values, enlarged if needed so that no side is under `smallest`."""
+def decode(path: Path, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
+    """One photo as (H, W, C) 8-bit values; see `fit`."""
     try:
         with Image.open(path) as opened:
-            image = opened.convert("RGB" if channels == 3 else "L")
+            return fit(opened, plan, channels)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
-    grow = smallest / min(image.size)
+
+
+def fit(image: Image.Image, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
+    """An image, upright and on white, as (H, W, C) 8-bit values: its middle, scaled, as the plan says; enlarged if a
+    side is under a crop."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    image = image.convert("RGB" if channels == 3 else "L")
+    if plan.center is not None:
+        left, top = (image.width - plan.center) // 2, (image.height - plan.center) // 2
+        image = image.crop((left, top, left + plan.center, top + plan.center))
+    if plan.resize is not None:
+        image = image.resize((plan.resize, plan.resize), Image.Resampling.BILINEAR)
+    grow = plan.crop / min(image.size)
     if grow > 1:
-        size = (max(smallest, round(image.width * grow)), max(smallest, round(image.height * grow)))
+        size = (max(plan.crop, round(image.width * grow)), max(plan.crop, round(image.height * grow)))
         image = image.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image, dtype=np.uint8).reshape(image.height, image.width, channels)
+
+
+def all_photos(
+    plan: DataPlan, channels: int, classes: tuple[str, ...] | None = None
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
+    """Every image of a folder, or of the training split of a dataset of torchvision, as `fit` makes it; and labels."""
+    if plan.dataset == "folder":
+        files = find_photos(plan.folder)
+        labels = find_labels(plan, files, classes)
+        with ThreadPoolExecutor(max(1, plan.workers)) as pool:
+            return list(pool.map(lambda file: decode(file, plan, channels), files)), labels
+    from torchvision import datasets
+
+    makers: dict[str, Callable[[], Iterable[tuple[Image.Image, Any]]]] = {
+        "mnist": lambda: datasets.MNIST(str(plan.folder), train=True, download=plan.download),
+        "cifar10": lambda: datasets.CIFAR10(str(plan.folder), train=True, download=plan.download),
+        "celeba": lambda: datasets.CelebA(str(plan.folder), split="train", download=plan.download),
+    }
+    try:
+        found = makers[plan.dataset]()
+    except (RuntimeError, OSError) as error:
+        hint = "" if plan.download else "; data.download=true fetches it"
+        raise TrainingError(f"data.folder: {plan.dataset} in {plan.folder}: {error}{hint}") from error
+    photos = [fit(image, plan, channels) for image, _ in found]
+    return photos, np.zeros(len(photos), np.int64)
+
+
+def dequantized(clean: Tensor, uniform: Tensor) -> Tensor:
+    """Images of 8-bit values k in [-1, 1], with k / 255 replaced by (k + U) / 256, U uniform in [0, 1)."""
+    return ((clean + 1) * 127.5 + uniform) / 128 - 1
 
 
 def draw(seed: int, index: int) -> NDArray[np.float64]:
@@ -52,16 +101,39 @@ def draw(seed: int, index: int) -> NDArray[np.float64]:
     return ((np.frombuffer(digest, dtype="<u8") >> 11) * 2.0**-53).astype(np.float64)
 
 
-class StreamedCrops(Dataset[Tensor]):
-    """Crop number i, decoded from its file: (C, crop, crop) uint8. For folders that do not fit into memory."""
+def find_labels(plan: DataPlan, files: list[Path], classes: tuple[str, ...] | None) -> NDArray[np.int64]:
+    """Index into classes of every file: (len(files),), 0 where there are no classes."""
+    if classes is None or plan.labels is None:
+        return np.zeros(len(files), np.int64)
+    inside = [file.relative_to(plan.folder) for file in files]
+    if plan.labels == "folders":
+        names = [path.parts[0] if len(path.parts) > 1 else "" for path in inside]
+    else:
+        try:
+            with Path(plan.labels).open(newline="", encoding="utf-8") as opened:
+                told = {row[0]: row[1].strip() for row in csv.reader(opened) if len(row) >= 2}
+        except (OSError, UnicodeDecodeError) as error:
+            raise TrainingError(f"data.labels: {plan.labels} cannot be read ({error})") from error
+        names = [told.get(path.as_posix(), "") for path in inside]
+    for path, name in zip(inside, names, strict=True):
+        if name not in classes:
+            raise TrainingError(f"data.labels: {path} has the class {name!r}, allowed: {', '.join(classes)}")
+    return np.array([classes.index(name) for name in names], np.int64)
 
-    def __init__(self, plan: DataPlan, channels: int, seed: int) -> None:
+
+class StreamedCrops(Dataset[tuple[Tensor, int]]):
+    """Crop number i, decoded from its file: (C, crop, crop) uint8, and its label. For folders that do not fit into
+    memory."""
+
+    def __init__(self, plan: DataPlan, channels: int, seed: int, classes: tuple[str, ...] | None = None) -> None:
         self.plan, self.channels, self.seed = plan, channels, seed
         self.files = find_photos(plan.folder)
+        self.labels = find_labels(plan, self.files, classes)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         photo, row, column, flip, turns, _ = draw(self.seed, index)
-        pixels = decode(self.files[int(photo * len(self.files))], self.channels, self.plan.crop)
+        chosen = int(photo * len(self.files))
+        pixels = decode(self.files[chosen], self.plan, self.channels)
         side = self.plan.crop
         top, left = int(row * (pixels.shape[0] - side + 1)), int(column * (pixels.shape[1] - side + 1))
         crop = pixels[top : top + side, left : left + side]
@@ -69,24 +141,30 @@ class StreamedCrops(Dataset[Tensor]):
             crop = crop[:, ::-1]
         if self.plan.rotate:
             crop = np.rot90(crop, int(turns * 4))
-        return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+        return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C")), int(self.labels[chosen])
 
 
 class CachedCrops:
     """The same crops from photos decoded once into one flat uint8 tensor on the training device."""
 
-    def __init__(self, plan: DataPlan, channels: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        plan: DataPlan,
+        channels: int,
+        seed: int,
+        device: torch.device,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
         self.plan, self.channels, self.seed, self.device = plan, channels, seed, device
-        files = find_photos(plan.folder)
-        with ThreadPoolExecutor(max(1, plan.workers)) as pool:
-            photos = list(pool.map(lambda file: decode(file, channels, plan.crop), files))
+        photos, labels = all_photos(plan, channels, classes)
+        self.labels = torch.from_numpy(labels).to(device)
         self.heights = np.array([photo.shape[0] for photo in photos])
         self.widths = np.array([photo.shape[1] for photo in photos])
         self.starts = np.concatenate([[0], np.cumsum([photo.size for photo in photos])[:-1]])
         self.pixels = torch.from_numpy(np.concatenate([photo.ravel() for photo in photos])).to(device)
 
-    def batch(self, first: int, count: int) -> Tensor:
-        """Crops first ... first + count - 1: (count, C, crop, crop) uint8."""
+    def batch(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Crops first ... first + count - 1: (count, C, crop, crop) uint8, and their labels (count,)."""
         side = self.plan.crop
         photo, row, column, flip, turns, _ = np.stack([draw(self.seed, first + i) for i in range(count)]).T
         chosen = (photo * len(self.starts)).astype(np.int64)
@@ -103,7 +181,7 @@ class CachedCrops:
         flat = (y + top.reshape(shape)) * width + x + left.reshape(shape)
         index = torch.from_numpy(self.starts[chosen].reshape(shape) + flat * self.channels).to(self.device)
         channel = torch.arange(self.channels, device=self.device).reshape(1, -1, 1, 1)
-        return self.pixels[index[:, None] + channel]
+        return self.pixels[index[:, None] + channel], self.labels[torch.from_numpy(chosen).to(self.device)]
 
 
 def _turned(
@@ -118,19 +196,28 @@ def _turned(
 
 
 def batches(
-    plan: DataPlan, *, channels: int, seed: int, device: torch.device, count: int, first: int, stride: int
-) -> Iterator[Tensor]:
-    """Endless batches (count, C, crop, crop), float32 in [-1, 1]: the crops from number `first`, then from
-    `first + stride`, and so on. Processes and resumed runs start where they should by choosing first and stride."""
+    plan: DataPlan,
+    *,
+    channels: int,
+    seed: int,
+    device: torch.device,
+    count: int,
+    first: int,
+    stride: int,
+    classes: tuple[str, ...] | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Endless batches (count, C, crop, crop), float32 in [-1, 1], with labels (count,) where there are classes: the
+    crops from number `first`, then from `first + stride`, and so on. Processes and resumed runs start where they should
+    by choosing first and stride."""
     if plan.cache:
-        cached = CachedCrops(plan, channels, seed, device)
-        source: Iterator[Tensor] = (cached.batch(start, count) for start in _counting(first, stride))
+        cached = CachedCrops(plan, channels, seed, device, classes)
+        source: Iterator[tuple[Tensor, Tensor]] = (cached.batch(start, count) for start in _counting(first, stride))
     else:
         sampler = (list(range(start, start + count)) for start in _counting(first, stride))
-        streamed = StreamedCrops(plan, channels, seed)
+        streamed = StreamedCrops(plan, channels, seed, classes)
         source = iter(DataLoader(streamed, batch_sampler=_Sampler(sampler), num_workers=plan.workers))
-    for pixels in source:
-        yield pixels.to(device).float() / 127.5 - 1
+    for pixels, labels in source:
+        yield pixels.to(device).float() / 127.5 - 1, None if classes is None else labels.to(device)
 
 
 class _Sampler:

@@ -16,21 +16,21 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import TorchDynamoPlugin
 from torch import Tensor
 
-from restorekit.core.denoiser import per_image
+from restorekit.core.noise import image_seed
 from restorekit.errors import TrainingError
-from restorekit.models.config import ModelConfig, build_prior
-from restorekit.models.files import WEIGHTS, load_weights, save_weights
-from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.models.config import ModelConfig, Prior
+from restorekit.models.files import WEIGHTS, load_classifier_weights, load_weights, save_weights
+from restorekit.priors.guided import NoisyClassifier
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
-from restorekit.training.losses import denoising_loss, draw_sigmas, partial_noise
+from restorekit.training.objectives import objective_for
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
 from restorekit.training.report import Report, write_card
 
 CHECKPOINT = "checkpoint.pt"
 # Keys of a plan that a resumed run may change: they do not touch what is computed, or (steps) that is the wish.
 FREE_ON_RESUME = {"card": True, "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"}}
-FREE_ON_RESUME_DATA = {"folder", "cache", "workers"}
+FREE_ON_RESUME_DATA = {"folder", "download", "cache", "workers"}
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Trainer:
         saved = self._saved_state(resume)
         self.accelerator = _accelerator(plan.run)
         torch.manual_seed(plan.run.seed)
-        prior = build_prior(plan.model) if init_from is None else _matching(load_weights(init_from), init_from, plan)
+        prior = plan.model.build() if init_from is None else _matching(init_from, plan)
         prior.requires_grad_(True).train()
         prior.to(self.accelerator.device)
         if plan.run.channels_last:
@@ -71,14 +71,15 @@ class Trainer:
         self.ema = Ema(prior, plan.run.ema)
         rule = plan.optimizer
         optimizer = torch.optim.AdamW(prior.parameters(), lr=rule.lr, betas=rule.betas, weight_decay=rule.weight_decay)
-        self.bare = prior
+        self.bare, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
         self.progress = Progress()
         if saved is not None:
             prior.load_state_dict(saved["weights"])
             self.ema.average.load_state_dict(saved["ema"])
+            self.objective.load_state_dict(saved["objective"])
             optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**saved["progress"])
-        self.prior, self.optimizer = self.accelerator.prepare(prior, optimizer)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
 
     def run(self, max_minutes: float | None = None) -> Progress:
         """Train until the plan's last step or for `max_minutes`; leaves weights, card and checkpoint in `output`."""
@@ -89,7 +90,7 @@ class Trainer:
         with Report(self.output, plan.steps, self.progress.step, enabled=main) as report:
             crops = self._crops()
             losses: list[Tensor] = []
-            while self.progress.step < plan.steps and time.monotonic() < stop_at:
+            while self.progress.step < plan.steps and not self._any(time.monotonic() >= stop_at):
                 losses.append(self._step(crops))
                 if len(losses) == plan.log_steps or self.progress.step == plan.steps:
                     report.log(self.progress.step, self.progress.images, self._checked(losses), self._rate())
@@ -114,6 +115,7 @@ class Trainer:
             "plan": self.plan.model_dump(mode="json"),
             "progress": vars(self.progress),
             "weights": self.bare.state_dict(),
+            "objective": self.objective.state_dict(),
             "ema": self.ema.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -132,6 +134,7 @@ class Trainer:
             count=plan.batch,
             first=self.progress.step * plan.accumulate * block + self.accelerator.process_index * plan.batch,
             stride=block,
+            classes=self.plan.model.classes,
         )
 
     def _step(self, crops: Any) -> Tensor:
@@ -141,11 +144,15 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(plan.optimizer, plan.run.steps, step)
         for part in range(plan.run.accumulate):
-            with self.accelerator.accumulate(self.prior):
-                loss = self._loss(next(crops), part)
+            with self.accelerator.accumulate(self.wrapped):
+                clean, label = next(crops)
+                loss = self.wrapped(clean, label, self._generator(part))
                 self.accelerator.backward(loss)
-                if self.accelerator.sync_gradients and plan.optimizer.clip is not None:
-                    self.accelerator.clip_grad_norm_(self.prior.parameters(), plan.optimizer.clip)
+                if self.accelerator.sync_gradients:
+                    limit = math.inf if plan.optimizer.clip is None else plan.optimizer.clip
+                    norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit)
+                    # A gradient that is not finite makes the loss so, and the check before every save finds it.
+                    total += 0 * norm.detach()
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 total += loss.detach() / plan.run.accumulate
@@ -154,23 +161,11 @@ class Trainer:
         self.progress.images += plan.run.batch * plan.run.accumulate * self.accelerator.num_processes
         return total
 
-    def _loss(self, clean: Tensor, part: int) -> Tensor:
-        plan, device = self.plan, self.accelerator.device
-        place = (self.progress.step * plan.run.accumulate + part) * self.accelerator.num_processes
-        generator = torch.Generator(device).manual_seed((plan.run.seed << 40) + place + self.accelerator.process_index)
-        sigma = draw_sigmas(plan.noise, self.bare.table, len(clean), generator)
-        noise = torch.randn(clean.shape, generator=generator, device=device)
-        weight, where = None, None
-        if plan.noise.partial_share:
-            sigma, where, weight = partial_noise(plan.noise, plan.model.prediction, sigma, clean.shape[-1], generator)
-            sigma = sigma.clamp(self.bare.sigma_min, self.bare.sigma_max)
-        sigma = sigma.float()
-        level = sigma if where is None else sigma[:, None, None, None] * where
-        noisy = clean + per_image(level, clean) * noise
-        if plan.run.channels_last:
-            noisy = noisy.contiguous(memory_format=torch.channels_last)
-        denoised = self.prior(noisy, level)
-        return denoising_loss(plan.loss, plan.model.prediction, denoised, clean, sigma, weight)
+    def _generator(self, part: int) -> torch.Generator:
+        """Randomness of one part of a step on one process: nothing depends on how the run came here."""
+        place = (self.progress.step * self.plan.run.accumulate + part) * self.accelerator.num_processes
+        seed = image_seed(self.plan.run.seed, f"step {place + self.accelerator.process_index}")
+        return torch.Generator(self.accelerator.device).manual_seed(seed)
 
     def _checked(self, losses: list[Tensor]) -> float:
         if not losses:
@@ -184,6 +179,13 @@ class Trainer:
                 f" ({kept if kept.exists() else 'none yet'}). Lower optimizer.lr or optimizer.clip."
             )
         return mean
+
+    def _any(self, here: bool) -> bool:
+        """True on every process as soon as it is on one, so that none waits for another."""
+        if self.accelerator.num_processes == 1:
+            return here
+        flag = torch.tensor([here], device=self.accelerator.device)
+        return bool(self.accelerator.gather(flag).any())
 
     def _rate(self) -> float:
         return learning_rate(self.plan.optimizer, self.plan.run.steps, self.progress.step - 1)
@@ -216,14 +218,15 @@ def _accelerator(run: RunPlan) -> Accelerator:
     )
 
 
-def _matching(prior: EpsilonPrior, source: Path, plan: Plan) -> EpsilonPrior:
-    """A prior of the plan with the weights of another; further input channels start with no influence."""
-    fresh = build_prior(plan.model)
+def _matching(source: Path, plan: Plan) -> Prior | NoisyClassifier:
+    """The model of a plan with the weights of another; further input channels start with no influence."""
+    fresh = plan.model.build()
+    prior = load_classifier_weights(source) if isinstance(fresh, NoisyClassifier) else load_weights(source)
     wanted, found = fresh.net.state_dict(), prior.net.state_dict()
     first = "input_blocks.0.0.weight"
-    more = plan.model.net.in_channels - prior.net.config.in_channels  # type: ignore[union-attr, operator]
-    if more > 0 and first in found:
-        found[first] = F.pad(found[first], (0, 0, 0, 0, 0, more))  # type: ignore[arg-type]
+    if first in wanted and first in found:
+        more = wanted[first].shape[1] - found[first].shape[1]
+        found[first] = F.pad(found[first], (0, 0, 0, 0, 0, max(more, 0)))
     if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in found.items()}:
         raise TrainingError(f"--init-from {source}: its network is not the plan's model.net")
     fresh.net.load_state_dict(found)

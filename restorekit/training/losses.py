@@ -5,11 +5,13 @@ Ho et al.'s L_simple (equation 14) is this with weight 1 and uniform steps, sinc
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from restorekit.core.denoiser import per_image
-from restorekit.priors.epsilon import Prediction
+from restorekit.priors.epsilon import GUESS_SIGMA, Prediction
 from restorekit.training.plan import LossPlan, NoisePlan
 from restorekit.training.spared import spared_pixels
 
@@ -34,13 +36,17 @@ def partial_noise(
     plan: NoisePlan, prediction: Prediction, sigma: Tensor, side: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Noise levels (N,), masks of the noise (N, 1, side, side) and weights (N,), after `partial_share` of the crops
-    got partial noise. A weight makes up for the few noisy pixels of a crop, and for levels above the ceiling."""
+    got partial noise, and `unknown_share` of these the level inf. A weight makes up for the few noisy pixels of a crop,
+    and for levels above the ceiling."""
     count, device = len(sigma), generator.device
     chosen = torch.rand(count, generator=generator, device=device) < plan.partial_share
     normal = torch.randn(count, generator=generator, device=device, dtype=torch.float64)
     levels = (plan.partial_mean + plan.partial_std * normal).exp()
+    unknown = torch.rand(count, generator=generator, device=device) < plan.unknown_share
+    levels = levels.masked_fill(unknown, math.inf)
     mask = spared_pixels(count, side, generator)
-    capped = levels.clamp(max=plan.partial_ceiling) ** -2 / target_weight(prediction, levels)
+    seen = seen_level(levels)
+    capped = seen.clamp(max=plan.partial_ceiling) ** -2 / target_weight(prediction, seen)
     weight = capped.clamp(min=1) / mask.mean((1, 2, 3)).clamp(min=FEWEST)
     whole = ~chosen[:, None, None, None]
     return (
@@ -48,6 +54,11 @@ def partial_noise(
         mask.masked_fill(whole, 1.0),
         torch.where(chosen, weight, torch.ones_like(weight)),
     )
+
+
+def seen_level(sigma: Tensor) -> Tensor:
+    """Levels (N,) as the network sees them: a guess in place of unknown pixels counts as noise of one level."""
+    return sigma.masked_fill(sigma.isinf(), GUESS_SIGMA)
 
 
 def target_weight(prediction: Prediction, sigma: Tensor) -> Tensor:

@@ -12,8 +12,13 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from restorekit.core.config import Config
 from restorekit.errors import OptionError, unknown
-from restorekit.models.config import ModelConfig
+from restorekit.models.config import EpsilonConfig, ModelConfig, NoisyClassifierConfig, ScoreConfig
 
+FAMILIES: dict[str, type[BaseModel]] = {
+    "epsilon": EpsilonConfig,
+    "score": ScoreConfig,
+    "classifier": NoisyClassifierConfig,
+}
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -21,21 +26,43 @@ class DataPlan(Config):
     """A folder of photos and what is cut from it."""
 
     folder: Path
-    """Images of any size in it and in its sub-folders; a relative path starts where the command is run."""
+    """Images of any size in it and in its sub-folders; a relative path starts where the command is run. Of a named
+    dataset: where torchvision keeps it."""
+    dataset: Literal["folder", "mnist", "cifar10", "celeba"] = "folder"
+    """A folder of photos, or the training split of a dataset of torchvision."""
+    download: bool = False
+    """Fetch a named dataset that is not there yet."""
+    center: int | None = Field(None, ge=8)
+    """Cut a square of this side out of the middle first."""
+    resize: int | None = Field(None, ge=8)
+    """Then scale to a square of this side."""
     crop: int = Field(64, ge=8)
     flip: bool = True
     rotate: bool = True
     """Quarter turns."""
+    dequantize: bool = False
+    """Spread every 8-bit value k over its step: (k + U) / 256 in [0, 1], as NCSN does."""
+    labels: Literal["folders"] | Path | None = None
+    """Where the classes of model.classes come from: the name of the sub-folder of data.folder that an image lies in, or
+    a CSV file of lines "path below data.folder,class"."""
     cache: bool = True
     """Decode every photo once and keep it as 8-bit values on the training device; without, workers decode each crop."""
     workers: int = Field(2, ge=0)
+
+    @model_validator(mode="after")
+    def _dataset_is_cached(self) -> DataPlan:
+        if self.dataset != "folder" and not self.cache:
+            raise ValueError(f"data.cache is false, but data.dataset is {self.dataset!r}; allowed: true")
+        if self.dataset != "folder" and self.labels is not None:
+            raise ValueError(f"data.labels is {self.labels}, but data.dataset is {self.dataset!r}; allowed: null")
+        return self
 
 
 class NoisePlan(Config):
     """Which noise levels are trained how often."""
 
     distribution: Literal["uniform-t", "lognormal"] = "uniform-t"
-    """uniform-t is Ho et al.'s; lognormal is Karras et al.'s (2022, table 1), in sigma."""
+    """uniform-t is Ho et al.'s, and Song and Ermon's on their levels; lognormal is Karras et al.'s (2022, table 1)."""
     mean: float = -1.2
     std: Positive = 1.2
     """Mean and standard deviation of log sigma."""
@@ -49,11 +76,20 @@ class NoisePlan(Config):
     partial_ceiling: Positive = 0.4
     """Squared errors of D count at least 1 / partial_ceiling^2 in these crops, so that holes without any information
     count too."""
+    unknown_share: float = Field(0.0, ge=0, le=1)
+    """Share of these crops in which nothing is known of the pixels that are not spared (sigma = inf)."""
 
 
 class LossPlan(Config):
     """What is compared, and how levels are weighted."""
 
+    objective: Literal["denoising", "sliced", "vlb"] = "denoising"
+    """denoising compares D with the clean image; a network with a learned variance (net.out_channels is twice the
+    channels) adds the variational bound to it (the hybrid loss of Nichol and Dhariwal 2021), vlb is the bound alone,
+    with importance sampling of the steps. sliced matches the score of the noisy images along random directions (Song et
+    al. 2019, arXiv 1905.07088, with variance reduction), at 3 times the cost."""
+    label_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the labels that become "none" (Ho and Salimans 2022); needs net.classes one above the names."""
     norm: Literal["l2", "l1"] = "l2"
     weighting: Literal["simple", "p2", "min-snr"] = "simple"
     p2_gamma: Positive = 1.0
@@ -108,7 +144,7 @@ class Plan(Config):
     """One training, whole."""
 
     card: CardPlan
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = EpsilonConfig()
     data: DataPlan
     noise: NoisePlan = NoisePlan()
     loss: LossPlan = LossPlan()
@@ -119,12 +155,38 @@ class Plan(Config):
     def _crop_fits(self) -> Plan:
         if self.data.crop % self.model.net.factor:
             raise ValueError(f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}")
+        self._labels_fit()
+        if self.loss.objective == "sliced" and (self.loss.norm, self.loss.weighting) != ("l2", "simple"):
+            raise ValueError("loss.objective is 'sliced'; allowed beside it: norm 'l2', weighting 'simple'")
+        if self.loss.objective == "sliced" and self.model.partial_noise:
+            raise ValueError("loss.objective is 'sliced', but model.partial_noise is true; allowed: false")
+        if isinstance(self.model, ScoreConfig) and self.noise.distribution != "uniform-t":
+            raise ValueError(
+                f"noise.distribution is {self.noise.distribution!r}, but model.family is 'score';"
+                " allowed: 'uniform-t', its levels"
+            )
         if (self.noise.partial_share > 0) != self.model.partial_noise:
             raise ValueError(
                 f"noise.partial_share is {self.noise.partial_share:g}, but model.partial_noise is "
                 f"{self.model.partial_noise}; allowed: both or neither"
             )
         return self
+
+    def _labels_fit(self) -> None:
+        classes, learned = self.model.classes, getattr(self.model, "learned_variance", False)
+        if (classes is None) != (self.data.labels is None):
+            raise ValueError(
+                f"data.labels is {self.data.labels}, but model.classes is {classes}; allowed: both or neither"
+            )
+        if (self.loss.label_dropout > 0) != (getattr(self.model, "no_label", None) is not None):
+            raise ValueError(
+                f"loss.label_dropout is {self.loss.label_dropout:g}; allowed: above 0 exactly when net.classes is one"
+                " above the number of names in classes"
+            )
+        if self.loss.objective == "vlb" and not learned:
+            raise ValueError("loss.objective is 'vlb'; allowed with net.out_channels twice model.channels")
+        if learned and (self.noise.distribution != "uniform-t" or self.model.partial_noise):
+            raise ValueError("a learned variance is trained on whole noise; allowed: noise.distribution 'uniform-t'")
 
 
 def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
@@ -136,9 +198,16 @@ def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     for override in overrides:
         _apply(raw, override)
     try:
-        return Plan.model_validate(raw)
+        return Plan.model_validate(_with_null(raw))
     except ValidationError as error:
         raise OptionError(f"{path}: {_explain(error)}") from error
+
+
+def _with_null(value: Any) -> Any:
+    """TOML has no null: the word "null" stands for it."""
+    if isinstance(value, dict):
+        return {key: _with_null(inner) for key, inner in value.items()}
+    return None if value == "null" else value
 
 
 def _apply(raw: dict[str, Any], override: str) -> None:
@@ -148,7 +217,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = None if text in ("null", "none") else text
+        value = text
     *parents, last = key.strip().split(".")
     for parent in parents:
         raw = raw.setdefault(parent, {})
@@ -161,18 +230,22 @@ def _explain(error: ValidationError) -> str:
     """The first problem of a plan in one line."""
     first = error.errors()[0]
     *parents, last = [str(part) for part in first["loc"]] or ["plan"]
+    keys = _keys(parents)
+    parents = [part for part in parents if part not in FAMILIES]
     where = ".".join([*parents, last])
     if first["type"] == "extra_forbidden":
-        return unknown("key", last, _keys(parents), ".".join(parents) or "the plan")
+        return unknown("key", last, keys, ".".join(parents) or "the plan")
     if first["type"] == "missing":
         return f"{where} is missing"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
     return f"{where}: {first['msg']} (found {json.dumps(first['input'], default=str)})"
 
 
 def _keys(parents: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Plan
     for parent in parents:
-        annotation = model.model_fields[parent].annotation
+        annotation = FAMILIES[parent] if parent in FAMILIES else model.model_fields[parent].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return list(model.model_fields)

@@ -13,8 +13,10 @@ from torchvision.utils import make_grid, save_image
 
 from restorekit.core.ladders import ladder_for
 from restorekit.core.noise import ImageNoise
+from restorekit.models.config import Prior
 from restorekit.models.files import CARD
-from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.labelled import Labelled
 from restorekit.sampling.samplers import sample_ddim
 from restorekit.training.plan import Plan
 
@@ -59,13 +61,16 @@ class Report:
             if not self.bar.console.is_terminal:
                 self.bar.console.print(f"step {step}  images {images}  {text}  lr {lr:.2e}", soft_wrap=True)
 
-    def samples(self, prior: EpsilonPrior, step: int, size: int) -> None:
-        """A grid of DDIM samples into `output/samples` and TensorBoard."""
+    def samples(self, prior: Prior | NoisyClassifier, step: int, size: int) -> None:
+        """A grid of DDIM samples into `output/samples` and TensorBoard, of all classes; none of a classifier."""
+        if isinstance(prior, NoisyClassifier):
+            return
         noise = ImageNoise(range(SAMPLES))
         device = next(prior.parameters()).device
+        labels = None if prior.classes is None else torch.arange(SAMPLES, device=device) % len(prior.classes)
         with torch.inference_mode():
             start = noise.like(torch.empty(SAMPLES, prior.channels, size, size, device=device)) * prior.sigma_max
-            images = sample_ddim(prior, start, ladder_for(prior, SAMPLE_STEPS), noise)
+            images = sample_ddim(Labelled(prior, labels), start, ladder_for(prior, SAMPLE_STEPS), noise)
         grid = make_grid((images.clamp(-1, 1) + 1) / 2, nrow=4)
         folder = self.output / "samples"
         folder.mkdir(exist_ok=True)
@@ -76,8 +81,6 @@ class Report:
 
 def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
     """The model card, with front matter as the Hub reads it; written atomically."""
-    net = plan.model.net
-    partial = "- Also knows noise that spares some pixels (partial noise).\n" if plan.model.partial_noise else ""
     text = f"""---
 license: {plan.card.license}
 library_name: restorekit
@@ -87,9 +90,8 @@ pipeline_tag: image-to-image
 
 A prior of restorekit (family {plan.model.family}): D(x, sigma) = E[x0 | x] for images in [-1, 1].
 
-- Network: U-Net, {net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level.
-- Process: {plan.model.schedule.kind} schedule, {plan.model.schedule.steps} steps, predicts {plan.model.prediction}.
-{partial}- Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.
+{plan.model.describe()}
+- Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.
 - Data: {plan.card.data}
 
 ## Measured quality

@@ -1,8 +1,7 @@
 """Noise that spares some pixels, so that a prior learns E[x0 | clean pixels, noisy pixels] as well.
 
 A denoiser that has only seen noise on every pixel takes the known pixels of an inpainting problem for noisy ones and
-smooths them. One that has also seen x = x0 + sigma * m * n with a mask m knows better: clean pixels show by themselves,
-no second input is needed, and D of noise everywhere stays what it was.
+smooths them. One that has also seen x = x0 + sigma * m * n with a mask m, and is told m, knows better.
 """
 
 from __future__ import annotations
@@ -11,19 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Kinds of masks: scattered pixels, curves and blobs, rectangles.
-KINDS = 3
+# Kinds of masks, by their shares in quarters: scattered pixels are the hardest to learn and come twice.
+KINDS = ("scattered", "scattered", "curves", "boxes")
 
 
 def spared_pixels(count: int, side: int, generator: torch.Generator) -> Tensor:
     """Masks (count, 1, side, side) float, 1 where there is noise and 0 where the pixel is spared; on the generator's
-    device. Scattered pixels of any density, curves (level sets of smooth noise) of any width, and rectangles."""
+    device. Scattered pixels, dense more often than sparse, curves (level sets of smooth noise) of any width, and
+    rectangles."""
     device = generator.device
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    density = uniform(count, 1, 1, 1) * 0.9 + 0.05
+    density = uniform(count, 1, 1, 1).sqrt() * 0.9 + 0.05
     scattered = uniform(count, 1, side, side) < density
     coarse = [torch.randn((count, 1, cells, cells), generator=generator, device=device) for cells in (4, 8, 16)]
     fields = torch.stack([F.interpolate(c, (side, side), mode="bicubic") for c in coarse])
@@ -33,5 +33,6 @@ def spared_pixels(count: int, side: int, generator: torch.Generator) -> Tensor:
     place, extent = uniform(2, count, 1) * 0.8, uniform(2, count, 1) * 0.5 + 0.1
     rows, columns = (grid >= place) & (grid < place + extent)
     boxes = (rows[:, :, None] & columns[:, None, :])[:, None]
-    kind = torch.randint(KINDS, (count,), generator=generator, device=device)
-    return torch.stack([scattered, curves, boxes])[kind, torch.arange(count)].float()
+    shapes = {"scattered": scattered, "curves": curves, "boxes": boxes}
+    kind = torch.randint(len(KINDS), (count,), generator=generator, device=device)
+    return torch.stack([shapes[name] for name in KINDS])[kind, torch.arange(count)].float()

@@ -2,16 +2,20 @@ import math
 
 import pytest
 import torch
+from skimage import data
 
 from restorekit.builtin.denoise import LEVEL, denoise
+from restorekit.builtin.noise_level import estimate_sigma
+from restorekit.core.ladders import geometric_ladder
 from restorekit.core.noise import ImageNoise
+from restorekit.errors import RestorekitWarning
 from tests.priors.gaussian import GaussianPrior
 
 PRIOR = GaussianPrior(mean=0.1, std=0.4)
 
 
-def run(y: torch.Tensor, **options: object) -> torch.Tensor:
-    return denoise(y, PRIOR, ImageNoise(range(len(y))), **denoise.checked(options))
+def run(y: torch.Tensor, prior: GaussianPrior | None = None, **options: object) -> torch.Tensor:
+    return denoise(y, prior or PRIOR, ImageNoise(range(len(y))), **denoise.checked(options))
 
 
 def degraded(sigma: float, size: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,10 +50,50 @@ def test_samples_have_mean_and_variance_of_the_posterior() -> None:
 def test_auto_finds_the_level_of_each_image() -> None:
     y = torch.zeros(2, 3, 64, 64)
     y[0] += 25 * LEVEL * ImageNoise([0]).like(y[:1])[0]
-    got = run(y)
+    with pytest.warns(RestorekitWarning, match="no noise found"):
+        got = run(y)
     want = run(y, sigma=25)
     assert (got[0] - want[0]).abs().max() < 0.02
     assert torch.equal(got[1], y[1])
+
+
+@pytest.mark.parametrize("what", ["bars", "white background"])
+def test_auto_is_not_misled_by_what_holds_no_noise(what: str) -> None:
+    y = torch.from_numpy(data.astronaut()[:300, :300].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    noisy = (y + 25 * LEVEL * ImageNoise([0]).like(y)).clamp(-1, 1)
+    if what == "bars":
+        noisy[..., :60, :] = noisy[..., -60:, :] = -1
+    else:
+        noisy[..., :, 200:] = (1 + 25 * LEVEL * ImageNoise([1]).like(noisy[..., :, 200:])).clamp(max=1)
+    assert estimate_sigma(noisy).item() / LEVEL == pytest.approx(25, abs=3)
+
+
+def test_a_level_under_the_priors_least_is_taken_for_the_least() -> None:
+    class Coarse(GaussianPrior):
+        sigma_min = 0.01
+
+    y = torch.rand(1, 3, 8, 8) * 2 - 1
+    got = denoise(y, Coarse(0.1, 0.1), ImageNoise([0]), **denoise.checked({"sigma": 1}))
+    torch.testing.assert_close(got, GaussianPrior(0.1, 0.1)(y, torch.tensor([0.01])))
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+def test_a_prior_of_few_levels_denoises_any_noise(mode: str) -> None:
+    class Levelled(GaussianPrior):
+        levels = geometric_ladder(2, 0.02, 10)[:-1]
+        sigma_min, sigma_max = 0.02, 2.0
+
+    y = (
+        0.1
+        + 0.05 * ImageNoise([1]).like(torch.empty(1, 3, 64, 64))
+        + 25 * LEVEL * ImageNoise([0]).like(torch.empty(1, 3, 64, 64))
+    )
+    want = run(y, sigma=25, mode="mean", prior=GaussianPrior(0.1, 0.05))
+    got = run(y, sigma=25, mode=mode, prior=Levelled(0.1, 0.05))
+    if mode == "mean":
+        torch.testing.assert_close(got, want, rtol=0, atol=0.02)
+    else:
+        assert got.std().item() == pytest.approx(0.05, rel=0.25)
 
 
 def test_no_noise_is_nothing_to_do() -> None:

@@ -5,6 +5,7 @@ from restorekit.core.ladders import (
     cosine_betas,
     geometric_ladder,
     karras_ladder,
+    known_sigma,
     ladder_for,
     linear_betas,
     respaced_steps,
@@ -84,3 +85,13 @@ def test_ladder_for_a_prior_with_levels_holds_only_these() -> None:
     assert ladder[-2] == prior.levels[-1]
     assert len(ladder_for(prior, 50)) == 11
     assert ladder_for(prior, 10, sigma_max=0.1)[0].item() <= 0.1 + 1e-6
+
+
+def test_the_least_known_sigma_that_is_not_below() -> None:
+    class Levelled(GaussianPrior):
+        levels = geometric_ladder(2, 0.02, 10)[:-1]
+
+    for sigma, want in [(2.0, 2.0), (0.02, 0.02), (1.0, 1.19897), (0.001, 0.02), (9.0, 2.0)]:
+        assert known_sigma(Levelled(), sigma) == pytest.approx(want, rel=1e-4)
+    assert known_sigma(GaussianPrior(), 0.37) == 0.37
+    assert known_sigma(GaussianPrior(), 1e-9) == GaussianPrior.sigma_min

@@ -41,15 +41,17 @@ def test_metrics() -> None:
 
 
 def test_denoising_table(folder: Path) -> None:
-    table = denoising.evaluate(folder, [25, 50], GaussianPrior(0.0, 0.5), ENGINE)
+    said: list[str] = []
+    table = denoising.evaluate(folder, [50, 25], GaussianPrior(0.0, 0.5), ENGINE, say=said.append)
     assert table.mean("25", "noisy")[0] == pytest.approx(20 * math.log10(255 / 25), abs=0.1)
     for sigma in ("25", "50"):
         noisy = table.mean(sigma, "noisy")[0]
         for method in ("GaussianPrior", "NLM", "TV", "wavelet"):
             assert table.mean(sigma, method)[0] > noisy + (0.1 if method == "GaussianPrior" else 2)
-    lines = table.markdown().splitlines()
-    assert lines[0].startswith("| sigma | method | PSNR (dB)")
-    assert len(lines) == 2 + 2 * 5
+    assert len(said) == 3, "the header, and the rows of each sigma as soon as they are measured"
+    assert said[0].startswith("| sigma | method | PSNR (dB)")
+    assert [len(lines.splitlines()) for lines in said] == [2, 5, 5]
+    assert said[1].startswith("| 25 | noisy |")
 
 
 def test_noise_of_a_photo_is_always_the_same() -> None:
@@ -83,6 +85,9 @@ def test_opencv_baselines_fill_the_hole_alone() -> None:
 
 
 def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "m-8x8.png")
+    with pytest.raises(OptionError, match="unknown option 'stepz'"):
+        inpainting.evaluate(folder, [tmp_path], ["mean"], GaussianPrior(), ENGINE, options={"stepz": "3"})
     with pytest.raises(OptionError, match="--sigma"):
         denoising.evaluate(folder, [300], GaussianPrior(), ENGINE)
     (tmp_path / "none").mkdir()
@@ -92,3 +97,16 @@ def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(mask)
     with pytest.raises(ImageError, match="--mask m: none is 80 x 64"):
         inpainting.evaluate(folder, [mask], ["mean"], GaussianPrior(), ENGINE)
+
+
+def test_grey_photos_are_measured_beside_all_baselines(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(data.camera()[60:124, 180:260]).save(tmp_path / "photos" / "a.png")
+    marks = np.zeros((64, 80), np.uint8)
+    marks[20:26, 30:60] = 255
+    Image.fromarray(np.dstack([np.full_like(marks, 255), marks])).save(tmp_path / "bar-80x64.png")
+    prior = GaussianPrior(0.0, 0.5, channels=1)
+    table = denoising.evaluate(tmp_path / "photos", [25], prior, ENGINE)
+    assert all(table.mean("25", method)[0] > 25 for method in ("NLM", "TV", "wavelet"))
+    table = inpainting.evaluate(tmp_path / "photos", [tmp_path / "bar-80x64.png"], ["mean"], prior, ENGINE)
+    assert table.mean("bar", "biharmonic")[0] > 15

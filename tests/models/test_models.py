@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from restorekit.errors import ModelError
 from restorekit.models import registry
-from restorekit.models.config import ModelConfig, ScheduleConfig
+from restorekit.models.config import EpsilonConfig, ScheduleConfig
 from restorekit.models.files import WEIGHTS, load_weights, read_config, save_weights
 from tests import golden
 from tests.models.small import CONFIG, small_model
@@ -38,10 +38,8 @@ def test_weights_are_written_at_the_asked_precision(tmp_path: Path) -> None:
 
 
 def test_a_prior_with_attention_keeps_its_window() -> None:
-    from restorekit.models.config import build_prior
-
-    config = ModelConfig.model_validate({"size": 32, "net": {"channels": 32, "multipliers": [1], "blocks": 1}})
-    assert build_prior(config).size == 32
+    config = EpsilonConfig.model_validate({"size": 32, "net": {"channels": 32, "multipliers": [1], "blocks": 1}})
+    assert config.build().size == 32
 
 
 def test_schedules() -> None:
@@ -70,7 +68,7 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     for path, message in [
         (text, "not a readable safetensors file"),
         (bare, "no 'restorekit' entry"),
-        (strange, "header entry family: .*found 'gan'"),
+        (strange, "header entry family: .*'gan'.*'epsilon', 'score'"),
         (other, "do not fit the header's network"),
     ]:
         with pytest.raises(ModelError, match=message):

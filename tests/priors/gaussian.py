@@ -38,7 +38,7 @@ class CorrelatedPrior:
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         flat = x.reshape(len(x), -1).double() - self.mean
-        levels = sigma.reshape(len(x), -1).double().expand(-1, flat.shape[1])
+        levels = sigma.reshape(len(x), -1).double().expand(-1, flat.shape[1]).clamp(max=1e4)
         total = self.covariance + torch.diag_embed(levels**2)
         answer = self.mean + torch.linalg.solve(total, flat[..., None])[..., 0] @ self.covariance
         return answer.reshape(x.shape).to(x)

@@ -116,7 +116,8 @@ def test_a_map_of_sigma_follows_its_windows() -> None:
     torch.testing.assert_close(tiled(x, sigma), prior(x, sigma))
     hole = sigma[:1] > 0
     given, whole = Given(only_where(tiled, hole), hole, x[:1]), Given(prior, hole, x[:1])
-    torch.testing.assert_close(given(x[:1], torch.tensor([0.5])), whole(x[:1], torch.tensor([0.5])))
+    for level in (0.5, 1e9):
+        torch.testing.assert_close(given(x[:1], torch.tensor([level])), whole(x[:1], torch.tensor([level])))
 
 
 def test_impossible_windows_are_refused() -> None:

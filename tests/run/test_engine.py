@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from PIL import Image
 
 from restorekit.core.recipe import recipe
-from restorekit.errors import ImageError, ModelError, OptionError
+from restorekit.errors import ImageError, ModelError, OptionError, RestorekitWarning
 from restorekit.run.api import restore
 from restorekit.run.engine import make_engine
 from tests.priors.gaussian import GaussianPrior
@@ -38,7 +39,9 @@ def test_images_larger_than_the_tile_and_grey_images() -> None:
     engine = make_engine("cpu", "float32", 32)
     for shape in [(2, 3, 50, 33), (1, 1, 7, 70), (1, 3, 1, 1)]:
         y = torch.randn(shape)
-        got = engine.restore(once, prior, y, range(shape[0]), {})
+        said = pytest.warns(RestorekitWarning, match="grey") if shape[1] == 1 else contextlib.nullcontext()
+        with said:
+            got = engine.restore(once, prior, y, range(shape[0]), {})
         if shape[1] == 3:
             torch.testing.assert_close(got, GaussianPrior(0.1, 0.5)(y, torch.full((shape[0],), 0.5)))
         assert got.shape == y.shape
@@ -73,7 +76,8 @@ def test_python_functions_take_tensors_pictures_and_paths(tmp_path: Path) -> Non
         assert same.tobytes() == picture.tobytes()
     rgba = Image.open(path).convert("RGBA")
     assert restore(speckle, rgba, prior).mode == "RGBA"
-    assert restore(speckle, rgba.convert("L"), prior).mode == "L"
+    with pytest.warns(RestorekitWarning, match="grey"):
+        assert restore(speckle, rgba.convert("L"), prior).mode == "L"
     assert len(restore(speckle, rgba, prior, samples=2)) == 2
 
 

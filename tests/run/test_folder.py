@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.recipe import Option, SideImage, recipe
-from restorekit.errors import ImageError, OptionError
+from restorekit.errors import ImageError, OptionError, RestorekitWarning
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import Settings, plan_jobs, run_jobs
 from restorekit.run.images import PARTIAL, read_photo
@@ -151,10 +152,21 @@ def test_plans_that_would_lose_something_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="no image in this folder"):
         plan_jobs([tmp_path / "empty"], None, speckle, {})
-    save(tmp_path / "m" / "a.png", 6, 5, 1)
+    mask = save(tmp_path / "m" / "a.png", 6, 5, 1)
+    with pytest.raises(OptionError, match="nothing is written over the originals"):
+        plan_jobs([photo], mask, fill, {"mask": mask})
+    with pytest.raises(ImageError, match=r"--mask: .*no such file"):
+        plan_jobs([photo], None, fill, {"mask": tmp_path / "none.png"})
+
+
+def test_a_photo_of_two_masks_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, 6, 5, 3)
+        save(tmp_path / "m" / name, 6, 5, 1)
     save(tmp_path / "m" / "a.bmp", 6, 5, 1)
-    with pytest.raises(ImageError, match="pairs with 2 files"):
-        plan_jobs([photo], None, fill, {"mask": tmp_path / "m"})
+    account = run(tmp_path / "in", tmp_path / "out", fill, {"mask": tmp_path / "m"})
+    assert [path.name for path in account.restored] == ["b.png"]
+    assert "pairs with 2 files: a.bmp, a.png" in account.failed[0][1]
 
 
 def test_an_output_inside_the_input_is_not_restored_again(tmp_path: Path) -> None:
@@ -162,6 +174,40 @@ def test_an_output_inside_the_input_is_not_restored_again(tmp_path: Path) -> Non
     run(tmp_path, tmp_path / "out")
     assert [job.source.name for job in plan_jobs([tmp_path], tmp_path / "out", speckle, {})] == ["a.png"]
     assert len(plan_jobs([tmp_path], tmp_path / "out", speckle, {})) == 1
+
+
+def test_outputs_and_masks_in_the_folder_are_no_photos_but_the_folders_around_it_may_be(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", 6, 5, 3)
+    save(tmp_path / "in" / "masks" / "a.png", 6, 5, 1)
+    jobs = plan_jobs([tmp_path / "in"], None, fill, {"mask": tmp_path / "in" / "masks"})
+    assert [job.source.relative_to(tmp_path / "in").as_posix() for job in jobs] == ["a.png"]
+    assert len(plan_jobs([tmp_path / "in" / "masks"], tmp_path, speckle, {})) == 1
+
+
+def test_what_a_recipe_says_becomes_a_note(tmp_path: Path) -> None:
+    @recipe("constant", samples=True)
+    def constant(y, prior, noise):
+        """Say something."""
+        warnings.warn("something", RestorekitWarning, stacklevel=2)
+        return y
+
+    jobs = plan_jobs([save(tmp_path / "a.png", 6, 5, 3)], tmp_path / "out", constant, {}, samples=2)
+    account = run_jobs(jobs, constant, GaussianPrior(), make_engine("cpu", "float32"), {})
+    assert [note.split(": ", 1)[1] for note in account.notes] == [
+        "something",
+        "the answers are all the same: this mode draws no noise",
+    ]
+
+
+def test_a_result_that_is_no_picture_is_not_written(tmp_path: Path) -> None:
+    @recipe("broken")
+    def broken(y, prior, noise):
+        """Divide by zero."""
+        return y / 0 * 0
+
+    account = run(save(tmp_path / "a.png", 6, 5, 3), tmp_path / "o.png", broken)
+    assert "not finite" in account.failed[0][1]
+    assert not (tmp_path / "o.png").exists()
 
 
 def test_part_files_of_killed_runs_are_removed(tmp_path: Path) -> None:

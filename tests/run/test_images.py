@@ -12,7 +12,8 @@ import torch
 from PIL import Image, ImageCms
 
 from restorekit.errors import ImageError
-from restorekit.run.images import ORIENTATION, PARTIAL, read_photo, read_side_image, write_photo
+from restorekit.run.images import ORIENTATION, PARTIAL, Photo, read_photo, read_side_image, write_photo
+from restorekit.run.png16 import encode_png16
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -220,3 +221,77 @@ def test_transparent_parts_of_a_mask_are_black(tmp_path: Path) -> None:
     Image.fromarray(rgba).save(mask_path)
     mask = read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
     assert mask[0, 0].tolist() == [[0, 0], [1, 1]]
+
+
+def test_the_photo_of_a_camera_file_with_previews_is_read(tmp_path: Path) -> None:
+    photo, preview = (Image.fromarray(pixels(40, 30, 3, seed=i)) for i in range(2))
+    photo.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[preview.resize((6, 8))], quality=95)
+    got = read_photo(tmp_path / "a.jpg")
+    assert got.pixels.shape == (40, 30, 3)
+    assert got.notes == ("of 2 pictures in the file the first is kept",)
+
+
+def test_a_wrong_checksum_in_a_deep_png_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_png16(pixels(20, 20, 3, top=65535), None, None))
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"IEND") - 5] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(ImageError, match=r"a\.png: broken"):
+        read_photo(path)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_deep_tiffs_of_both_layouts(tmp_path: Path, planar: bool) -> None:
+    values = pixels(7, 5, 3, top=65535)
+    stored = values.transpose(2, 0, 1) if planar else values
+    config = "separate" if planar else "contig"
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=config)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, values)
+
+
+def test_a_negative_deep_tiff_comes_upright_in_tone(tmp_path: Path) -> None:
+    values = pixels(7, 5, top=65535)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels[..., 0], 65535 - values)
+
+
+def test_premultiplied_alpha_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels(7, 5, 4, top=65535), photometric="rgb", extrasamples=["assocalpha"])
+    with pytest.raises(ImageError, match="premultiplied"):
+        read_photo(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_damaged_deep_tiffs_are_named(tmp_path: Path, cut: bool) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels(90, 90, 3, top=65535), photometric="rgb", compression="deflate")
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[: len(data) // 2] if cut else data[:8] + bytes(40) + data[48:])
+    with pytest.raises(ImageError, match=r"a\.tif: (broken|not an image)"):
+        read_photo(path)
+
+
+def test_what_cannot_be_written_is_one_error_and_leaves_nothing(tmp_path: Path) -> None:
+    photo = Photo(pixels(4, 4, 3), exif=b"Exif\0\0" + bytes(70_000))
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be written"):
+        write_photo(photo, tmp_path / "a.jpg")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImageError, match="cannot be written"):
+        write_photo(Photo(pixels(4, 4, 3)), tmp_path / "file" / "a.png")
+    with pytest.raises(ImageError, match="cannot be written"):
+        write_photo(Photo(pixels(4, 4, 3)), tmp_path / ("x" * 300 + ".png"))
+    write_photo(Photo(pixels(4, 4, 3)), tmp_path / ("x" * 240 + ".png"))
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == ["", ".png"]
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="there is no such file"):
+        read_photo(tmp_path / "none.png")
+
+
+def test_webp_keeps_the_colours_under_transparency(tmp_path: Path) -> None:
+    values = pixels(9, 9, 4)
+    values[:4, :, 3] = 0
+    write_photo(Photo(values[..., :3], values[..., 3].copy()), tmp_path / "a.webp")
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.webp").pixels, values[..., :3])

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
+from restorekit.core.denoiser import denoise_at
 from restorekit.core.ladders import geometric_ladder, karras_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.core.operators import Identity, Masking
@@ -79,5 +82,6 @@ def test_a_prior_that_is_given_pixels_conditions_on_them() -> None:
     got = given(torch.randn(1, 1, 8, 8) * 50, torch.tensor([50.0]))
     torch.testing.assert_close(got[hole], mean.float(), rtol=0, atol=0.01)
     assert torch.equal(got[~hole], y[~hole])
+    torch.testing.assert_close(denoise_at(given, y, math.inf)[hole], mean.float(), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="not trained on partial noise"):
         Given(GaussianPrior(), hole, y)

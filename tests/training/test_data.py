@@ -8,8 +8,18 @@ import torch
 from PIL import Image
 
 from restorekit.errors import TrainingError
-from restorekit.training.data import CachedCrops, StreamedCrops, batches
+from restorekit.training.data import (
+    CachedCrops,
+    StreamedCrops,
+    all_photos,
+    batches,
+    decode,
+    dequantized,
+    find_labels,
+    fit,
+)
 from restorekit.training.plan import DataPlan
+from tests import golden
 from tests.training.plans import photos
 
 
@@ -17,9 +27,9 @@ from tests.training.plans import photos
 def test_cached_and_streamed_crops_are_the_same(tmp_path: Path, channels: int) -> None:
     plan = DataPlan(folder=photos(tmp_path), crop=16)
     streamed, cached = StreamedCrops(plan, channels, 7), CachedCrops(plan, channels, 7, torch.device("cpu"))
-    one_by_one = torch.stack([streamed[i] for i in range(40, 104)])
+    one_by_one = torch.stack([streamed[i][0] for i in range(40, 104)])
     assert one_by_one.shape == (64, channels, 16, 16)
-    assert torch.equal(cached.batch(40, 64), one_by_one)
+    assert torch.equal(cached.batch(40, 64)[0], one_by_one)
 
 
 def test_crops_are_pieces_of_the_photos_turned_and_flipped(tmp_path: Path) -> None:
@@ -27,7 +37,7 @@ def test_crops_are_pieces_of_the_photos_turned_and_flipped(tmp_path: Path) -> No
     seen = set()
     for flip, rotate, count in [(False, False, 1), (True, False, 2), (False, True, 4), (True, True, 8)]:
         plan = DataPlan(folder=tmp_path, crop=8, flip=flip, rotate=rotate)
-        crops = CachedCrops(plan, 1, 0, torch.device("cpu")).batch(0, 200)
+        crops = CachedCrops(plan, 1, 0, torch.device("cpu")).batch(0, 200)[0]
         seen = {tuple(crop.flatten().tolist()) for crop in crops}
         assert len(seen) == count
         assert all(sorted(crop) == list(range(64)) for crop in seen)
@@ -36,7 +46,7 @@ def test_crops_are_pieces_of_the_photos_turned_and_flipped(tmp_path: Path) -> No
 def test_every_place_of_every_photo_is_reached(tmp_path: Path) -> None:
     Image.fromarray(np.arange(120, dtype=np.uint8).reshape(10, 12)).save(tmp_path / "a.png")
     plan = DataPlan(folder=tmp_path, crop=8, flip=False, rotate=False)
-    crops = CachedCrops(plan, 1, 0, torch.device("cpu")).batch(0, 500)
+    crops = CachedCrops(plan, 1, 0, torch.device("cpu")).batch(0, 500)[0]
     assert {int(crop[0, 0, 0]) for crop in crops} == {12 * y + x for y in range(3) for x in range(5)}
 
 
@@ -45,17 +55,17 @@ def test_batches_go_on_where_they_are_told(tmp_path: Path) -> None:
     common = {"channels": 3, "seed": 0, "device": torch.device("cpu"), "count": 4}
     whole = batches(plan, **common, first=0, stride=4)
     later = batches(plan, **common, first=8, stride=4)
-    third = [next(whole) for _ in range(3)][2]
-    assert torch.equal(next(later), third)
+    third = [next(whole)[0] for _ in range(3)][2]
+    assert torch.equal(next(later)[0], third)
     assert third.min() >= -1
     assert third.max() <= 1
     workers = batches(plan.model_copy(update={"cache": False}), **common, first=8, stride=4)
-    assert torch.equal(next(workers), third)
+    assert torch.equal(next(workers)[0], third)
 
 
 def test_small_photos_are_enlarged(tmp_path: Path) -> None:
     Image.fromarray(np.full((5, 9, 3), 77, np.uint8)).save(tmp_path / "a.png")
-    crop = StreamedCrops(DataPlan(folder=tmp_path, crop=16), 3, 0)[0]
+    crop = StreamedCrops(DataPlan(folder=tmp_path, crop=16), 3, 0)[0][0]
     assert crop.shape == (3, 16, 16)
     assert crop.unique().tolist() == [77]
 
@@ -68,3 +78,63 @@ def test_folders_without_photos_and_broken_photos_are_named(tmp_path: Path) -> N
     (tmp_path / "a.jpg").write_text("no picture")
     with pytest.raises(TrainingError, match=r"a\.jpg: cannot be read"):
         StreamedCrops(DataPlan(folder=tmp_path, crop=16), 3, 0)[0]
+
+
+def test_the_middle_is_cut_out_and_scaled(tmp_path: Path) -> None:
+    pixels = np.zeros((218, 178, 3), np.uint8)
+    pixels[39:179, 19:159] = 200
+    got = fit(Image.fromarray(pixels), DataPlan(folder=tmp_path, center=140, resize=32, crop=32), 3)
+    assert got.shape == (32, 32, 3)
+    assert (got == 200).all()
+
+
+def test_dequantised_values_agree_with_the_authors() -> None:
+    want = golden.load("ncsn_sigmas_and_preprocessing")
+    got = dequantized(2 * want["input.image_8bit"] - 1, want["input.uniform"])
+    want.agrees("output.dequantised", (got + 1) / 2)
+
+
+def test_datasets_of_torchvision_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    for part in ("train", "t10k"):
+        header = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in digits.shape)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + digits.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + (5).to_bytes(4, "big") + bytes(5))
+    plan = DataPlan(folder=tmp_path, dataset="mnist", crop=28, flip=False, rotate=False)
+    assert np.array_equal(np.stack(all_photos(plan, 1)[0])[..., 0], digits)
+    assert next(batches(plan, channels=1, seed=0, device=torch.device("cpu"), count=4, first=0, stride=4))[0].shape == (
+        4, 1, 28, 28,
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"cifar10 in .*data\.download=true fetches it"):
+        all_photos(DataPlan(folder=tmp_path, dataset="cifar10"), 3)
+
+
+def test_photos_are_seen_upright_on_white_and_in_eight_bits(tmp_path: Path) -> None:
+    plan = DataPlan(folder=tmp_path, crop=8)
+    turned = Image.fromarray(np.arange(96, dtype=np.uint8).reshape(8, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "a.png", exif=exif)
+    assert decode(tmp_path / "a.png", plan, 1).shape == (12, 8, 1)
+    Image.fromarray(np.full((8, 8), 257 * 100, np.uint16)).save(tmp_path / "b.png")
+    assert (decode(tmp_path / "b.png", plan, 3) == 100).all()
+    Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(tmp_path / "c.png")
+    assert (decode(tmp_path / "c.png", plan, 3) == 255).all()
+
+
+def test_labels_come_from_folders_or_a_table(tmp_path: Path) -> None:
+    classes = ("b", "a")
+    for name, value in (("a", 10), ("b", 200)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / name / "x.png")
+    plan = DataPlan(folder=tmp_path, crop=8, labels="folders")
+    pixels, labels = CachedCrops(plan, 1, 0, torch.device("cpu"), classes).batch(0, 50)
+    assert torch.equal(labels, (pixels[:, 0, 0, 0] == 10).long())
+    (tmp_path / "t.csv").write_text("a/x.png,b\nb/x.png,a\n")
+    table = plan.model_copy(update={"labels": tmp_path / "t.csv"})
+    assert [StreamedCrops(table, 1, 0, classes)[i][1] for i in range(50)] == (1 - labels).tolist()
+    with pytest.raises(TrainingError, match=r"b/x\.png has the class 'b', allowed: a, c"):
+        find_labels(plan, [tmp_path / "b" / "x.png"], ("a", "c"))

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from restorekit.errors import TrainingError
+from restorekit.core.denoiser import denoise_at
+from restorekit.errors import ModelError, TrainingError
 from restorekit.models.files import WEIGHTS, load_weights, read_config
+from restorekit.models.registry import load_classifier
+from restorekit.priors.fill import smooth_fill
+from restorekit.priors.given import Given
+from restorekit.training.data import batches
 from restorekit.training.loop import CHECKPOINT, Trainer, learning_rate, train
-from restorekit.training.plan import OptimizerPlan
+from restorekit.training.plan import OptimizerPlan, Plan
 from restorekit.training.report import Report
 from tests.training.plans import photos, tiny_plan
 
@@ -80,7 +88,7 @@ def test_accumulation_sees_the_crops_of_one_large_batch(tmp_path: Path, losses) 
     for batch, accumulate in [(4, 2), (8, 1)]:
         trainer = Trainer(tiny_plan(folder, run={"batch": batch, "accumulate": accumulate}), tmp_path / f"{batch}")
         crops = trainer._crops()
-        seen.append(torch.cat([next(crops) for _ in range(accumulate)]))
+        seen.append(torch.cat([next(crops)[0] for _ in range(accumulate)]))
     assert torch.equal(*seen)
 
 
@@ -140,9 +148,9 @@ def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     whole = tiny_plan(folder, run={"steps": 1, "weights": "float32"})
     train(whole, tmp_path / "whole")
-    net = {**whole.model.net.model_dump(), "in_channels": 4}
+    net = {**whole.model.net.model_dump(), "in_channels": 5}
     model = {**whole.model.model_dump(), "net": net, "partial_noise": True}
-    plan = tiny_plan(folder, model=model, noise={"partial_share": 0.5})
+    plan = tiny_plan(folder, model=model, noise={"partial_share": 0.5, "unknown_share": 0.5})
     start = Trainer(plan, tmp_path / "out", init_from=tmp_path / "whole" / WEIGHTS)
     x, sigma = torch.randn(1, 3, 16, 16), torch.tensor([0.4])
     with torch.no_grad():
@@ -155,6 +163,13 @@ def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
     known = (hole == 0).expand_as(x)
     assert torch.equal(prior(x, 0.4 * hole)[known], x[known])
     assert not torch.equal(prior(x, 0.4 * hole)[~known], prior(x, sigma)[~known])
+    nothing = torch.where(hole > 0, torch.inf, 0.0)
+    assert torch.equal(prior(x, nothing)[known], x[known])
+    guess = smooth_fill(x, hole > 0)
+    assert not torch.equal(prior(guess, nothing)[~known], guess[~known])
+    given = Given(prior, hole > 0, x)
+    assert torch.equal(denoise_at(given, x, math.inf)[~known], prior(guess, nothing)[~known])
+    assert torch.equal(prior(x, 0 * hole), x), "nothing is noisy"
     with pytest.raises(ValueError, match="not trained on partial noise"):
         load_weights(tmp_path / "whole" / WEIGHTS)(x, 0.4 * hole)
 
@@ -172,3 +187,128 @@ def test_learning_rate() -> None:
     assert learning_rate(plan, 100, 50) == pytest.approx(0.5)
     assert learning_rate(plan, 100, 100) == pytest.approx(0.0)
     assert learning_rate(OptimizerPlan(lr=1.0, warmup=0, decay="none"), 100, 99) == 1.0
+
+
+SCORE = {
+    "family": "score",
+    "size": 16,
+    "divide": True,
+    "levels": {"first": 1.0, "last": 0.1, "count": 4},
+    "net": {"features": 8, "levels": 4},
+}
+
+
+@pytest.mark.parametrize("objective", ["denoising", "sliced"])
+def test_a_score_network_is_trained_at_its_levels(tmp_path: Path, objective: str) -> None:
+    plan = Plan.model_validate(
+        {
+            **tiny_plan(photos(tmp_path / "photos")).model_dump(),
+            "model": SCORE,
+            "noise": {},
+            "loss": {"objective": objective},
+            "optimizer": {"lr": 5e-3, "warmup": 0, "decay": "none"},
+            "run": {"steps": 30, "batch": 8, "log_steps": 30, "precision": "float32", "ema": 0.8},
+        }
+    )
+    start = plan.model.build()
+    train(plan, tmp_path / "out")
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert read_config(tmp_path / "out" / WEIGHTS) == plan.model
+    assert prior.levels is not None
+    torch.testing.assert_close(prior.levels, torch.tensor([2, 0.92832, 0.43089, 0.2]).double(), rtol=1e-4, atol=0)
+    crops, _ = next(batches(plan.data, channels=3, seed=9, device=torch.device("cpu"), count=16, first=0, stride=1))
+    sigma = torch.full((16,), 0.43089)
+    noisy = crops + sigma[0] * torch.randn(crops.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = ((p(noisy, sigma) - crops).square().mean().item() for p in (start, prior))
+    assert after < 0.7 * before
+    assert "NCSN" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_large_seeds_are_fine_and_gradients_that_are_not_finite_stop(tmp_path: Path) -> None:
+    plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 2, "seed": 2**62, "log_steps": 1})
+    trainer = Trainer(plan, tmp_path / "out")
+    weight = next(trainer.bare.parameters())
+    weight.register_hook(lambda grad: grad * torch.nan)
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        trainer.run()
+    assert not (tmp_path / "out" / WEIGHTS).exists()
+
+
+def class_photos(folder: Path) -> Path:
+    """Dark and bright images in folders of these names."""
+    rng = np.random.default_rng(0)
+    for name, low in (("bright", 150), ("dark", 0)):
+        (folder / name).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(rng.integers(low, low + 100, (20, 20, 3), dtype=np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+CONDITIONAL = {
+    "size": 16,
+    "classes": ["bright", "dark"],
+    "net": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "out_channels": 6, "classes": 3},
+}
+
+
+@pytest.mark.parametrize("objective", ["denoising", "vlb"])
+def test_a_class_conditional_prior_with_a_learned_variance(tmp_path: Path, objective: str) -> None:
+    folder = class_photos(tmp_path / "photos")
+    plan = Plan.model_validate(
+        {
+            **tiny_plan(folder).model_dump(),
+            "model": {**CONDITIONAL, "schedule": {"steps": 10, "start": 0.01, "end": 0.5}},
+            "data": {"folder": str(folder), "crop": 16, "labels": "folders"},
+            "noise": {},
+            "loss": {"objective": objective, "label_dropout": 0.1},
+            "optimizer": {"lr": 3e-3, "warmup": 0, "decay": "none"},
+            "run": {
+                "steps": 60,
+                "batch": 8,
+                "log_steps": 60,
+                "precision": "float32",
+                "ema": 0.8,
+                "sample_minutes": 1e-4,
+            },
+        }
+    )
+    trainer = Trainer(plan, tmp_path / "out")
+    trainer.run()
+    if objective == "vlb":
+        assert (trainer.objective.seen > 0).all()
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert prior.classes == ("bright", "dark")
+    x, sigma = torch.zeros(3, 3, 16, 16), torch.full((3,), float(prior.table[-1]))
+    with torch.no_grad():
+        bright, dark, none = prior(x, sigma, torch.arange(3)).mean((1, 2, 3))
+    assert bright > none > dark
+    assert list((tmp_path / "out" / "samples").iterdir())
+
+
+def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
+    folder = class_photos(tmp_path / "photos")
+    net = {"classes": 2, "size": 16, "channels": 32, "multipliers": [1, 2], "blocks": 1, "pool": "adaptive"}
+    plan = Plan.model_validate(
+        {
+            **tiny_plan(folder).model_dump(),
+            "model": {"family": "classifier", "classes": ["bright", "dark"], "net": net},
+            "data": {"folder": str(folder), "crop": 16, "labels": "folders"},
+            "noise": {"distribution": "lognormal"},
+            "optimizer": {"lr": 2e-3, "warmup": 0, "decay": "none"},
+            "run": {"steps": 25, "batch": 8, "log_steps": 25, "precision": "float32", "ema": 0.5},
+        }
+    )
+    train(plan, tmp_path / "out")
+    classifier = load_classifier(tmp_path / "out")
+    x = torch.cat([torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 16), -0.6)])
+    guess = classifier(
+        x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), torch.full((2,), 0.1)
+    )
+    assert guess.argmax(1).tolist() == [0, 1]
+    slope = classifier.gradient(x, torch.full((2,), 0.1), torch.tensor([1, 1]))
+    assert slope.shape == x.shape
+    with pytest.raises(ModelError, match="is a classifier, allowed: a prior"):
+        load_weights(tmp_path / "out" / WEIGHTS)
+    with pytest.raises(ModelError, match="trained for 16 x 16, the window is 20 x 20"):
+        classifier(torch.zeros(1, 3, 20, 20), torch.ones(1))

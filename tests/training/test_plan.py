@@ -51,6 +51,8 @@ def test_overrides(tmp_path: Path) -> None:
         ("loss.norm=l3", r"loss\.norm: .*'l2' or 'l1'.*found \"l3\""),
         ("data.crop=30", "data.crop is 30, allowed: multiples of 8"),
         ("run.steps.more=3", "'steps' is a value"),
+        ("model.family=gan", "model: .*'gan'.*'epsilon', 'score'"),
+        ("loss.objective=slices", r"loss\.objective: .*'denoising', 'sliced' or 'vlb'"),
         ("run.steps", "allowed: key.subkey=value"),
     ],
 )
@@ -66,3 +68,20 @@ def test_missing_keys_and_broken_files_are_named(tmp_path: Path) -> None:
         read_plan(written(tmp_path, "[card"))
     with pytest.raises(OptionError, match="not a readable TOML plan"):
         read_plan(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["noise.distribution=lognormal"], "noise.distribution is 'lognormal', but model.family is 'score'"),
+        (["model.net.chanels=3"], r"model\.net: unknown key 'chanels'\. Did you mean 'channels'"),
+        (["model.net.levels=4"], r"net\.levels is 4, allowed: 10 \(levels\.count\)"),
+        (["loss.objective=sliced", "loss.norm=l1"], "allowed beside it: norm 'l2'"),
+        (["data.dataset=mnist", "data.cache=false"], "data.cache is false, but data.dataset is 'mnist'"),
+    ],
+)
+def test_what_does_not_fit_a_score_network_is_named(tmp_path: Path, overrides: list[str], message: str) -> None:
+    plan = written(tmp_path, MINIMAL)
+    assert read_plan(plan, ["model.family=score"]).model.family == "score"
+    with pytest.raises(OptionError, match=message):
+        read_plan(plan, ["model.family=score", *overrides])

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from restorekit.training.losses import partial_noise
+from restorekit.priors.epsilon import GUESS_SIGMA
+from restorekit.training.losses import partial_noise, seen_level
 from restorekit.training.plan import NoisePlan
-from restorekit.training.spared import KINDS, spared_pixels
+from restorekit.training.spared import spared_pixels
 
 
 def test_masks_spare_pixels_of_every_kind() -> None:
@@ -16,7 +17,6 @@ def test_masks_spare_pixels_of_every_kind() -> None:
     assert (edges < 0.5).any()
     assert ((edges > 0.5) & (edges < 1.5)).any()
     assert (edges > 2).any()
-    assert KINDS == 3
     assert torch.equal(masks, spared_pixels(300, 32, torch.Generator().manual_seed(0)))
 
 
@@ -35,3 +35,17 @@ def test_a_share_of_the_crops_gets_partial_noise() -> None:
     torch.testing.assert_close(weight[partial] * share, (sigma[partial] / 0.4) ** 2)
     _, none, _ = partial_noise(NoisePlan(), "v", torch.ones(5).double(), 8, torch.Generator())
     assert none.min() == 1
+
+
+def test_nothing_is_known_in_a_share_of_them() -> None:
+    plan = NoisePlan(partial_share=0.5, unknown_share=0.25, partial_ceiling=9.0)
+    levels = torch.full((4000,), 0.5).double()
+    sigma, mask, weight = partial_noise(plan, "v", levels, 8, torch.Generator().manual_seed(0))
+    unknown = sigma.isinf()
+    assert unknown.double().mean().item() == pytest.approx(0.125, abs=0.02)
+    assert mask[unknown].mean() < 0.9
+    torch.testing.assert_close(
+        weight[unknown], 1 / mask[unknown].mean((1, 2, 3)).clamp(min=0.2).double(), check_dtype=False
+    )
+    assert (seen_level(sigma)[unknown] == GUESS_SIGMA).all()
+    assert torch.equal(seen_level(sigma)[~unknown], sigma[~unknown])

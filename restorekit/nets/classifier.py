@@ -1,0 +1,123 @@
+"""A classifier of noisy images: the encoder half of the U-Net, then pooling.
+
+Dhariwal and Nichol 2021 (arXiv 2105.05233, section 4 and appendix). State-dict keys are those of guided-diffusion's
+published classifiers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from restorekit.core.config import Config
+from restorekit.nets.unet import UNetConfig, encoder_blocks, middle_block, norm_layer, timestep_embedding
+
+# Width of the hidden layer of the `spatial` pooling.
+HIDDEN = 2048
+
+
+class ClassifierConfig(Config):
+    """Shape of a classifier. Fields with the names of `UNetConfig`'s mean what they mean there."""
+
+    classes: int = Field(ge=2)
+    size: int = Field(64, ge=8)
+    """Side of the images; attention pooling has one position for each pixel of the deepest level."""
+    in_channels: int = Field(3, ge=1)
+    channels: int = Field(64, ge=32, multiple_of=32)
+    multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 2, 2), min_length=1)
+    blocks: int = Field(2, ge=1)
+    attention: tuple[int, ...] = ()
+    middle_attention: bool = True
+    heads: int = Field(4, ge=1)
+    head_channels: int | None = Field(None, ge=1)
+    attention_order: Literal["heads-first", "qkv-first"] = "heads-first"
+    embedding: Literal["additive", "scale-shift"] = "scale-shift"
+    resample: Literal["conv", "block"] = "block"
+    norm: Literal["group", "layer", "none"] = "group"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    pool: Literal["attention", "adaptive", "spatial"] = "attention"
+    """attention: CLIP's attention pooling; adaptive: the mean of the deepest level, then a linear layer; spatial: the
+    means of all levels, then a hidden layer."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> ClassifierConfig:
+        if self.size % self.factor:
+            raise ValueError(f"net.size is {self.size}, allowed: multiples of {self.factor}")
+        return self
+
+    @property
+    def factor(self) -> int:
+        """Height and width must be multiples of this."""
+        return 1 << (len(self.multipliers) - 1)
+
+    def encoder(self) -> UNetConfig:
+        """The U-Net whose encoder this is."""
+        shared = set(UNetConfig.model_fields) & set(ClassifierConfig.model_fields) - {"classes"}
+        return UNetConfig(**{name: getattr(self, name) for name in shared})
+
+
+class AttentionPool(nn.Module):
+    """The answer of one further token, the mean, that attends to all positions (CLIP, arXiv 2103.00020)."""
+
+    def __init__(self, side: int, width: int, head_channels: int, out: int) -> None:
+        super().__init__()
+        self.positional_embedding = nn.Parameter(torch.randn(width, side**2 + 1) / width**0.5)
+        self.qkv_proj = nn.Conv1d(width, 3 * width, 1)
+        self.c_proj = nn.Conv1d(width, out, 1)
+        self.heads = width // head_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, side, side) -> (N, out)."""
+        tokens = x.flatten(2)
+        tokens = torch.cat([tokens.mean(-1, keepdim=True), tokens], dim=-1)
+        tokens = tokens + self.positional_embedding.to(tokens)
+        n, c, _ = tokens.shape
+        q, k, v = self.qkv_proj(tokens).reshape(n, 3, self.heads, c // self.heads, -1).transpose(-1, -2).unbind(1)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, -1)
+        answer: Tensor = self.c_proj(mixed)[..., 0]
+        return answer
+
+
+class Classifier(nn.Module):
+    """x (N, C, size, size) as the process has it (variance-preserving), t (N,) -> logits (N, classes)."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config, encoder = config, config.encoder()
+        width, embedding = config.channels, 4 * config.channels
+        self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        blocks, widths = encoder_blocks(encoder)
+        self.input_blocks = nn.ModuleList(blocks)
+        self.middle_block = middle_block(widths[-1], encoder)
+        self.out = self._head(widths, encoder)
+
+    def _head(self, widths: list[int], encoder: UNetConfig) -> nn.Sequential:
+        deep, out = widths[-1], self.config.classes
+        if self.config.pool == "spatial":
+            return nn.Sequential(nn.Linear(sum(widths) + deep, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, out))
+        if self.config.pool == "adaptive":
+            last = nn.Conv2d(deep, out, 1)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+            pooling = nn.AdaptiveAvgPool2d((1, 1))
+            return nn.Sequential(norm_layer(deep, encoder), nn.SiLU(), pooling, last, nn.Flatten())
+        side = self.config.size // self.config.factor
+        heads = self.config.head_channels or deep // self.config.heads
+        return nn.Sequential(norm_layer(deep, encoder), nn.SiLU(), AttentionPool(side, deep, heads, out))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits (N, classes), float32."""
+        embedding = self.time_embed(timestep_embedding(t, self.config.channels, "cos-sin"))
+        means = []
+        for stage in self.input_blocks:
+            x = stage(x, embedding)
+            means.append(x)
+        x = self.middle_block(x, embedding)
+        if self.config.pool == "spatial":
+            x = torch.cat([level.mean((2, 3)) for level in (*means, x)], dim=-1)
+        logits: Tensor = self.out(x).float()
+        return logits

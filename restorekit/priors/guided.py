@@ -1,0 +1,111 @@
+"""Guidance: a prior that leans towards a class.
+
+Two ways. A classifier of noisy images adds its gradient (Dhariwal and Nichol 2021, arXiv 2105.05233, section 4): with
+p(x | label) = p(x) p(label | x), Tweedie's formula gives D + sigma^2 grad_x log p(label | x). A prior that was trained
+with and without labels needs no classifier (Ho and Salimans 2022, arXiv 2207.12598).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from restorekit.core.denoiser import Denoiser, per_image
+from restorekit.errors import ModelError, OptionError
+from restorekit.priors.epsilon import step_of
+
+
+class NoisyClassifier(nn.Module):
+    """log p(label | x) of x = x0 + sigma n, from a network of the variance-preserving process.
+
+    Arguments:
+        net: (x / sqrt(1 + sigma^2), t) -> logits (N, classes).
+        table: sigma of every trained step, increasing.
+        classes: their names, in the order of the labels.
+        size: side of the images; others are refused.
+        time_scale: the network sees t * time_scale.
+    """
+
+    def __init__(
+        self, net: nn.Module, table: Tensor, *, classes: tuple[str, ...], size: int, time_scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.net, self.table, self.time_scale = net, table.detach().double().cpu(), time_scale
+        self.classes, self.size = classes, size
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Log-probabilities (N, classes) of x (N, C, size, size) with noise sigma (N,)."""
+        if tuple(x.shape[-2:]) != (self.size, self.size):
+            found = f"{x.shape[-1]} x {x.shape[-2]}"
+            raise ModelError(f"the classifier was trained for {self.size} x {self.size}, the window is {found}")
+        seen = x / (1 + per_image(sigma, x) ** 2).sqrt()
+        logits: Tensor = self.net(seen, step_of(sigma, self.table) * self.time_scale)
+        return logits.float().log_softmax(-1)
+
+    def gradient(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """grad_x log p(label | x), like x; label (N,) int64."""
+        with torch.enable_grad():
+            points = x.detach().requires_grad_()
+            chosen = self(points, sigma).gather(1, label[:, None]).sum()
+            (slope,) = torch.autograd.grad(chosen, points)
+        return slope
+
+
+class ClassifierGuided:
+    """D + scale * sigma^2 * grad_x log p(label | x): Algorithm 2 in any sampler (with DDIM it is that algorithm).
+
+    Arguments:
+        prior: any denoiser.
+        classifier: of the same classes where the prior has some.
+        scale: 0 is the prior itself, 1 the formula, more leans further.
+        clip: D to [-1, 1] before the gradient is added, as the authors do; the sampler must then not clip.
+    """
+
+    partial_noise = False
+
+    def __init__(self, prior: Denoiser, classifier: NoisyClassifier, scale: float = 1.0, *, clip: bool = True) -> None:
+        if not scale >= 0:
+            raise OptionError(f"guidance: found {scale:g}, allowed: a number from 0")
+        if prior.classes is not None and prior.classes != classifier.classes:
+            names = ", ".join(prior.classes), ", ".join(classifier.classes)
+            raise ModelError(f"the prior knows the classes {names[0]}, the classifier {names[1]}")
+        self.prior, self.classifier, self.scale, self.clip = prior, classifier, scale, clip
+        self.channels, self.size, self.levels, self.classes = (
+            prior.channels,
+            classifier.size,
+            prior.levels,
+            classifier.classes,
+        )
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (N, C, size, size), sigma (N,), label (N,); without a label it is the prior."""
+        denoised = self.prior(x, sigma, label if self.prior.classes is not None else None)
+        denoised = denoised.clamp(-1, 1) if self.clip else denoised
+        if label is None or self.scale == 0:
+            return denoised
+        return denoised + self.scale * per_image(sigma, x) ** 2 * self.classifier.gradient(x, sigma, label)
+
+
+class ClassifierFree:
+    """(1 + scale) D(x, label) - scale D(x, no label), from a prior trained with label dropout.
+
+    Ho and Salimans 2022, equation 6, whose w is the scale. `no_label` is the label that stands for none.
+    """
+
+    partial_noise = False
+
+    def __init__(self, prior: Denoiser, scale: float, no_label: int) -> None:
+        if not scale >= 0:
+            raise OptionError(f"guidance: found {scale:g}, allowed: a number from 0")
+        self.prior, self.scale, self.no_label = prior, scale, no_label
+        self.channels, self.size, self.levels, self.classes = prior.channels, prior.size, prior.levels, prior.classes
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (N, C, H, W), sigma (N,), label (N,); without a label it is the prior without one."""
+        nothing = torch.full((len(x),), self.no_label, device=x.device)
+        if label is None:
+            return self.prior(x, sigma, nothing)
+        given = self.prior(x, sigma, label)
+        return given if self.scale == 0 else given + self.scale * (given - self.prior(x, sigma, nothing))

@@ -1,0 +1,30 @@
+"""A prior held to labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from restorekit.core.denoiser import Denoiser
+from restorekit.errors import ModelError
+
+
+class Labelled:
+    """D(x, sigma, label) with the label fixed, for samplers that know of none.
+
+    Arguments:
+        prior: a prior with classes, or one without when label is None.
+        label: (N,) int64, or (1,) for every image; None for a prior without classes.
+    """
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(self, prior: Denoiser, label: Tensor | None) -> None:
+        if label is not None and prior.classes is None:
+            raise ModelError("the prior has no classes, but a label is given")
+        self.prior, self.label = prior, label
+        self.channels, self.size, self.levels = prior.channels, prior.size, prior.levels
+        self.sigma_min, self.sigma_max, self.partial_noise = prior.sigma_min, prior.sigma_max, prior.partial_noise
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (N, C, H, W), sigma (N,); a label given here is not looked at."""
+        return self.prior(x, sigma, None if self.label is None else self.label.expand(len(x)))

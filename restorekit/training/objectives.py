@@ -1,0 +1,165 @@
+"""What is minimised, as modules: they hold the network, so that several processes share its gradients.
+
+Every objective is called with (clean (N, C, H, W) in [-1, 1], label (N,) int64 or None, generator) and returns a loss;
+all that is random in it comes from the generator.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.core.denoiser import per_image
+from restorekit.core.variational import bound_term
+from restorekit.models.config import EpsilonConfig
+from restorekit.priors.epsilon import EpsilonPrior, Prediction
+from restorekit.priors.fill import smooth_fill
+from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.score import ScorePrior
+from restorekit.training.data import dequantized
+from restorekit.training.losses import denoising_loss, draw_sigmas, partial_noise, seen_level, target_weight
+from restorekit.training.plan import Plan
+from restorekit.training.score_matching import sliced_score_matching
+
+# Losses of a step that its importance is taken from (Nichol and Dhariwal 2021, section 3.3).
+HISTORY = 10
+# Share of the draws that stay uniform.
+UNIFORM = 0.001
+
+
+def prepared(
+    plan: Plan, clean: Tensor, label: Tensor | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Images dequantised and labels dropped, as the plan says."""
+    if plan.data.dequantize:
+        clean = dequantized(clean, torch.rand(clean.shape, generator=generator, device=clean.device))
+    none = getattr(plan.model, "no_label", None)
+    if label is not None and none is not None:
+        dropped = torch.rand(label.shape, generator=generator, device=label.device) < plan.loss.label_dropout
+        label = label.masked_fill(dropped, none)
+    return clean, label
+
+
+class Denoising(nn.Module):
+    """((D - x0) / sigma)^2 for priors that predict one thing and have no variance; partial noise where planned."""
+
+    def __init__(self, trained: EpsilonPrior | ScorePrior, plan: Plan, prediction: Prediction) -> None:
+        super().__init__()
+        self.trained, self.plan, self.prediction = trained, plan, prediction
+
+    def forward(self, clean: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
+        """See the module."""
+        plan, prior = self.plan, self.trained
+        clean, label = prepared(plan, clean, label, generator)
+        sigma = draw_sigmas(plan.noise, prior.table, len(clean), generator)
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        weight, where = None, None
+        if plan.noise.partial_share:
+            sigma, where, weight = partial_noise(plan.noise, self.prediction, sigma, clean.shape[-1], generator)
+            bounded = sigma.clamp(prior.sigma_min, prior.sigma_max)
+            sigma = torch.where(sigma.isinf(), sigma, bounded)
+        sigma = sigma.float()
+        level = sigma if where is None else torch.where(where > 0, sigma[:, None, None, None], 0.0)
+        shown = per_image(level, clean)
+        noisy = torch.where(shown.isinf(), clean, clean + shown * noise)
+        if where is not None:
+            noisy = smooth_fill(noisy, level.isinf())
+        if plan.run.channels_last:
+            noisy = noisy.contiguous(memory_format=torch.channels_last)
+        if plan.loss.objective == "sliced":
+            directions = torch.randn(clean.shape, generator=generator, device=clean.device)
+            return self._sliced(noisy, sigma, directions)
+        denoised = prior(noisy, level, label)
+        return denoising_loss(plan.loss, self.prediction, denoised, clean, seen_level(sigma), weight)
+
+    def _sliced(self, noisy: Tensor, sigma: Tensor, directions: Tensor) -> Tensor:
+        """Sliced score matching weighted by sigma^2, as a mean over the pixels."""
+        variance = per_image(sigma**2, noisy)
+        loss = sliced_score_matching(
+            lambda x: (self.trained(x, sigma) - x) / variance, noisy, directions[None], weight=sigma**2
+        )
+        return loss / noisy[0].numel()
+
+
+class LearnedVariance(nn.Module):
+    """L_simple + L_vlb * steps / 1000 with a learned variance, the hybrid of Nichol and Dhariwal 2021 (equation 16; the
+    authors' rescaling), or L_vlb alone, by importance sampling of the steps (equation 18)."""
+
+    history: Tensor
+    seen: Tensor
+
+    def __init__(self, trained: EpsilonPrior, plan: Plan) -> None:
+        super().__init__()
+        self.trained, self.plan = trained, plan
+        steps = len(trained.table)
+        self.register_buffer("history", torch.zeros(steps, HISTORY), persistent=True)
+        self.register_buffer("seen", torch.zeros(steps, dtype=torch.int64), persistent=True)
+
+    def forward(self, clean: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
+        """See the module."""
+        clean, label = prepared(self.plan, clean, label, generator)
+        alone = self.plan.loss.objective == "vlb"
+        index, weight = self._draw(len(clean), generator) if alone else self._uniform(len(clean), generator)
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        sigma = self.trained.table.to(clean.device)[index].float()
+        scale = per_image((1 + sigma**2).sqrt(), clean)
+        noisy = clean + per_image(sigma, clean) * noise
+        if self.plan.run.channels_last:
+            noisy = noisy.contiguous(memory_format=torch.channels_last)
+        denoised, fraction = self.trained.with_variance(noisy, sigma, label)
+        kept = denoised if alone else denoised.detach()
+        bound = bound_term(clean, kept, noisy / scale, self.trained.table, index, "learned", fraction)
+        if alone:
+            self._remember(index, bound.detach().float())
+            return (bound * weight).mean() * len(self.trained.table)
+        simple = ((denoised - clean) ** 2).flatten(1).mean(1) * target_weight(self.trained.prediction, sigma)
+        return (simple + bound * len(self.trained.table) / 1000).mean()
+
+    def _uniform(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        index = torch.randint(len(self.trained.table), (count,), generator=generator, device=generator.device)
+        return index, torch.ones(count, device=generator.device)
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Steps and weights 1 / (p S); uniform until every step has its history."""
+        if (self.seen < HISTORY).any():
+            return self._uniform(count, generator)
+        share = self.history.square().mean(1).sqrt()
+        share = share / share.sum() * (1 - UNIFORM) + UNIFORM / len(share)
+        index = torch.multinomial(share, count, replacement=True, generator=generator)
+        return index, 1 / (share[index] * len(share))
+
+    @torch.no_grad()
+    def _remember(self, index: Tensor, bound: Tensor) -> None:
+        for step, value in zip(index.tolist(), bound, strict=True):
+            self.history[step, self.seen[step] % HISTORY] = value
+            self.seen[step] += 1
+
+
+class Classifying(nn.Module):
+    """Cross-entropy of the labels of noisy images."""
+
+    def __init__(self, trained: NoisyClassifier, plan: Plan) -> None:
+        super().__init__()
+        self.trained, self.plan = trained, plan
+
+    def forward(self, clean: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
+        """See the module."""
+        assert label is not None
+        sigma = draw_sigmas(self.plan.noise, self.trained.table, len(clean), generator).float()
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        noisy = clean + per_image(sigma, clean) * noise
+        if self.plan.run.channels_last:
+            noisy = noisy.contiguous(memory_format=torch.channels_last)
+        return F.nll_loss(self.trained(noisy, sigma), label)
+
+
+def objective_for(trained: nn.Module, plan: Plan) -> nn.Module:
+    """The objective that a plan's model is trained by."""
+    if isinstance(trained, NoisyClassifier):
+        return Classifying(trained, plan)
+    if isinstance(trained, ScorePrior):
+        return Denoising(trained, plan, "eps")
+    assert isinstance(trained, EpsilonPrior)
+    learned = isinstance(plan.model, EpsilonConfig) and plan.model.learned_variance
+    return LearnedVariance(trained, plan) if learned else Denoising(trained, plan, trained.prediction)
