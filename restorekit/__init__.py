@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restorekit.core.denoiser import Denoiser as Denoiser
     from restorekit.core.denoiser import denoise_at as denoise_at
+    from restorekit.core.filters import Blur as Blur
+    from restorekit.core.filters import Downsample as Downsample
     from restorekit.core.ladders import geometric_ladder as geometric_ladder
     from restorekit.core.ladders import karras_ladder as karras_ladder
     from restorekit.core.ladders import known_sigma as known_sigma
     from restorekit.core.ladders import ladder_for as ladder_for
     from restorekit.core.noise import ImageNoise as ImageNoise
+    from restorekit.core.operators import ColourMatrix as ColourMatrix
+    from restorekit.core.operators import Composition as Composition
     from restorekit.core.operators import Identity as Identity
     from restorekit.core.operators import LinearOperator as LinearOperator
     from restorekit.core.operators import Masking as Masking
+    from restorekit.core.operators import Mosaic as Mosaic
     from restorekit.core.recipe import Option as Option
     from restorekit.core.recipe import Recipe as Recipe
     from restorekit.core.recipe import SideImage as SideImage
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
     from restorekit.sampling.samplers import sample_dpmpp_2m as sample_dpmpp_2m
     from restorekit.sampling.samplers import sample_euler as sample_euler
     from restorekit.sampling.samplers import sample_heun as sample_heun
+    from restorekit.sampling.solvers import solve_diffpir as solve_diffpir
+    from restorekit.sampling.solvers import solve_pigdm as solve_pigdm
 
 __version__ = "0.1.0"
 
@@ -52,7 +59,8 @@ _MODULES = {
     "core.denoiser": ("Denoiser", "denoise_at"),
     "core.ladders": ("geometric_ladder", "karras_ladder", "known_sigma", "ladder_for"),
     "core.noise": ("ImageNoise",),
-    "core.operators": ("Identity", "LinearOperator", "Masking"),
+    "core.filters": ("Blur", "Downsample"),
+    "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic"),
     "core.recipe": ("Option", "Recipe", "SideImage", "recipe"),
     "errors": ("RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
@@ -64,6 +72,7 @@ _MODULES = {
     "priors.turned": ("TURNS", "turned"),
     "sampling.consistent": ("plug_and_play", "sample_consistent"),
     "sampling.langevin": ("sample_langevin",),
+    "sampling.solvers": ("solve_diffpir", "solve_pigdm"),
     "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}

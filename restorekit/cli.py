@@ -173,7 +173,7 @@ def evaluate_inpaint(
     mask: Annotated[list[Path], typer.Option(help="Masks; KIND-WxH.png serves photos of that size. White is filled.")],
     mode: Annotated[list[str] | None, typer.Option(help="Modes to measure: mean, sample.")] = None,
     set_: OPTIONS = None,
-    model: MODEL = "ddpm-photo",
+    model: MODEL = "ddpm-fill",
     every: EVERY = 1,
     baselines: BASELINES = True,
     seed: int = 0,

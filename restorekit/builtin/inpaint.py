@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from restorekit import Denoiser, ImageNoise
 
 
-@rk.recipe("inpaint", samples=True)
+@rk.recipe("inpaint", model="ddpm-fill", samples=True)
 def inpaint(
     y: Tensor,
     prior: Denoiser,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+
+# Conjugate gradients of operators whose gram matrix has no closed inverse: most steps, and relative residual that is
+# enough.
+SOLVER_STEPS, ENOUGH = 200, 1e-7
 
 
 @runtime_checkable
@@ -24,6 +30,11 @@ class LinearOperator(Protocol):
         """A^+ y, with A A^+ A = A."""
         ...
 
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """(A A^T + damping I)^-1 y, damping > 0: what noisy measurements ask of every solver, since
+        argmin |A x - y|^2 + damping |x - z|^2 = z + A^T (A A^T + damping I)^-1 (y - A z)."""
+        ...
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -40,6 +51,10 @@ class Identity:
     def pinv(self, y: Tensor) -> Tensor:
         """y."""
         return y
+
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """y / (1 + damping)."""
+        return y / (1 + damping)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +78,123 @@ class Masking:
     def pinv(self, y: Tensor) -> Tensor:
         """The same as `forward`: a projection is its own pseudo-inverse."""
         return self.forward(y)
+
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """y / (1 + damping) where it is known, y / damping elsewhere."""
+        known = self.known.to(y)
+        return y / (known + damping)
+
+
+@dataclass(frozen=True, eq=False)
+class ColourMatrix:
+    """A x = M x for the channels of every pixel.
+
+    Arguments:
+        matrix: (K, C), of rank K.
+    """
+
+    matrix: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, H, W)."""
+        return _mix(self.matrix, x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """(N, K, H, W) -> (N, C, H, W)."""
+        return _mix(self.matrix.T, y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """M^+ y."""
+        return _mix(torch.linalg.pinv(self.matrix.double()), y)
+
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """(M M^T + damping I)^-1 y."""
+        gram = self.matrix.double() @ self.matrix.double().T
+        return _mix(torch.linalg.inv(gram + damping * torch.eye(len(gram), dtype=gram.dtype)), y)
+
+
+def _mix(matrix: Tensor, x: Tensor) -> Tensor:
+    return torch.einsum("kc,nchw->nkhw", matrix.to(x), x)
+
+
+def grayscale() -> ColourMatrix:
+    """Colour to grey by the luma of ITU-R BT.601, which Pillow's "L" and most cameras use."""
+    return ColourMatrix(torch.tensor([[0.299, 0.587, 0.114]], dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A x = the one colour of every pixel that a Bayer sensor sees: (N, 3, H, W) -> (N, 1, H, W).
+
+    Arguments:
+        pattern: the colours of the upper left 2 x 2 pixels, row by row.
+    """
+
+    pattern: str = "RGGB"
+
+    def __post_init__(self) -> None:
+        if len(self.pattern) != 4 or set(self.pattern) != set("RGB"):
+            raise ValueError(f"Mosaic: pattern {self.pattern!r}, allowed: four letters of R, G and B, such as 'RGGB'")
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """(3, H, W), 1 where a colour is seen."""
+        height, width = x.shape[-2:]
+        index = torch.tensor(["RGB".index(colour) for colour in self.pattern], device=x.device).reshape(2, 2)
+        tiled = index.repeat((height + 1) // 2, (width + 1) // 2)[:height, :width]
+        return torch.stack([tiled == colour for colour in range(3)]).to(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 1, H, W)."""
+        return (x * self._seen(x)).sum(1, keepdim=True)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """(N, 1, H, W) -> (N, 3, H, W), 0 for the colours that are not seen."""
+        return y * self._seen(y)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """The same as `adjoint`: every pixel is seen once."""
+        return self.adjoint(y)
+
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """y / (1 + damping)."""
+        return y / (1 + damping)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A x = outer(inner(x))."""
+
+    outer: LinearOperator
+    inner: LinearOperator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """outer(inner(x))."""
+        return self.outer.forward(self.inner.forward(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """inner^T(outer^T(y))."""
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """A^T (A A^T)^+ y, by conjugate gradients."""
+        return self.adjoint(self.solve(y, 0.0))
+
+    def solve(self, y: Tensor, damping: float) -> Tensor:
+        """(A A^T + damping I)^-1 y, by conjugate gradients."""
+        return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
+
+
+def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
+    """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own."""
+    x, residual = torch.zeros_like(y), y.clone()
+    direction, energy = residual.clone(), residual.square().sum((1, 2, 3), keepdim=True)
+    enough = ENOUGH**2 * energy
+    for _ in range(SOLVER_STEPS):
+        if (energy <= enough).all():
+            break
+        ahead = apply(direction)
+        step = energy / (direction * ahead).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
+        x, residual = x + step * direction, residual - step * ahead
+        before, energy = energy, residual.square().sum((1, 2, 3), keepdim=True)
+        direction = residual + energy / before.clamp(min=1e-30) * direction
+    return x

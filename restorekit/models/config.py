@@ -77,7 +77,7 @@ class EpsilonConfig(Config):
         """Lines of a model card."""
         net, schedule = self.net, self.schedule
         shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level"
-        partial = "\n- Also knows noise that spares some pixels, and holes of which nothing is known (partial noise)."
+        partial = "\n- Also knows noise that spares some pixels (partial noise)."
         return (
             f"- Network: U-Net, {shape}.\n"
             f"- Process: {schedule.kind} schedule, {schedule.steps} steps, predicts {self.prediction}"

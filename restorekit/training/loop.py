@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import TorchDynamoPlugin
@@ -18,14 +17,14 @@ from torch import Tensor
 
 from restorekit.core.noise import image_seed
 from restorekit.errors import TrainingError
-from restorekit.models.config import ModelConfig, Prior
-from restorekit.models.files import WEIGHTS, load_classifier_weights, load_weights, save_weights
-from restorekit.priors.guided import NoisyClassifier
+from restorekit.models.config import ModelConfig
+from restorekit.models.files import WEIGHTS, save_weights
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
 from restorekit.training.objectives import objective_for
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
 from restorekit.training.report import Report, write_card
+from restorekit.training.transfer import start_from
 
 CHECKPOINT = "checkpoint.pt"
 # Keys of a plan that a resumed run may change: they do not touch what is computed, or (steps) that is the wish.
@@ -63,7 +62,7 @@ class Trainer:
         saved = self._saved_state(resume)
         self.accelerator = _accelerator(plan.run)
         torch.manual_seed(plan.run.seed)
-        prior = plan.model.build() if init_from is None else _matching(init_from, plan)
+        prior = plan.model.build() if init_from is None else start_from(init_from, plan)
         prior.requires_grad_(True).train()
         prior.to(self.accelerator.device)
         if plan.run.channels_last:
@@ -216,21 +215,6 @@ def _accelerator(run: RunPlan) -> Accelerator:
         dynamo_plugin=dynamo,
         step_scheduler_with_optimizer=False,
     )
-
-
-def _matching(source: Path, plan: Plan) -> Prior | NoisyClassifier:
-    """The model of a plan with the weights of another; further input channels start with no influence."""
-    fresh = plan.model.build()
-    prior = load_classifier_weights(source) if isinstance(fresh, NoisyClassifier) else load_weights(source)
-    wanted, found = fresh.net.state_dict(), prior.net.state_dict()
-    first = "input_blocks.0.0.weight"
-    if first in wanted and first in found:
-        more = wanted[first].shape[1] - found[first].shape[1]
-        found[first] = F.pad(found[first], (0, 0, 0, 0, 0, max(more, 0)))
-    if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in found.items()}:
-        raise TrainingError(f"--init-from {source}: its network is not the plan's model.net")
-    fresh.net.load_state_dict(found)
-    return fresh
 
 
 def _fixed(plan: Plan) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class Report:
 
 def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
     """The model card, with front matter as the Hub reads it; written atomically."""
+    holes = "\n- Also knows holes of which nothing is known but their surroundings." if plan.noise.unknown_share else ""
     text = f"""---
 license: {plan.card.license}
 library_name: restorekit
@@ -90,7 +91,7 @@ pipeline_tag: image-to-image
 
 A prior of restorekit (family {plan.model.family}): D(x, sigma) = E[x0 | x] for images in [-1, 1].
 
-{plan.model.describe()}
+{plan.model.describe()}{holes}
 - Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.
 - Data: {plan.card.data}
 

@@ -131,7 +131,7 @@ def test_a_run_can_start_from_weights(tmp_path: Path) -> None:
     assert all(parameter.requires_grad for parameter in trainer.bare.parameters())
     net = {**plan.model.net.model_dump(), "channels": 64}
     other = tiny_plan(plan.data.folder, model={"net": net})
-    with pytest.raises(TrainingError, match=r"not the plan's model\.net"):
+    with pytest.raises(TrainingError, match=r"0% of its weights fit the plan's model\.net"):
         Trainer(other, tmp_path / "c", init_from=out / WEIGHTS)
 
 
@@ -312,3 +312,20 @@ def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
         load_weights(tmp_path / "out" / WEIGHTS)
     with pytest.raises(ModelError, match="trained for 16 x 16, the window is 20 x 20"):
         classifier(torch.zeros(1, 3, 20, 20), torch.ones(1))
+
+
+def test_a_richer_network_takes_what_fits(tmp_path: Path) -> None:
+    folder = class_photos(tmp_path / "photos")
+    train(tiny_plan(folder, run={"steps": 1, "weights": "float32"}), tmp_path / "a")
+    old = load_weights(tmp_path / "a" / WEIGHTS).net.state_dict()
+    net = {**CONDITIONAL["net"], "attention": [2]}  # type: ignore[dict-item]
+    richer = {"model": {**CONDITIONAL, "net": net}, "noise": {}, "loss": {"label_dropout": 0.1}}
+    data = {"folder": str(folder), "crop": 16, "labels": "folders"}
+    plan = Plan.model_validate({**tiny_plan(folder).model_dump(), **richer, "data": data})
+    new = Trainer(plan, tmp_path / "b", init_from=tmp_path / "a" / WEIGHTS).bare.net.state_dict()
+    moved = {"middle_block.1": "middle_block.2", "output_blocks.1.1": "output_blocks.1.2"}
+    for name, value in old.items():
+        place = next((name.replace(a, b) for a, b in moved.items() if name.startswith(a + ".")), name)
+        assert torch.equal(new[place][: len(value)], value), name
+    assert new["out.2.weight"].shape[0] == 6
+    assert not new["out.2.weight"][3:].any()
