@@ -176,5 +176,5 @@ def test_lists(restorekit) -> None:
     assert "denoise  restorekit" in out
     code, out, _ = restorekit("models")
     assert code == 0
-    assert "ddpm-photo" in out
+    assert all(name in out for name in ("ddpm-photo", "ddpm-fill", "ncsn-photo"))
     assert restorekit("--version")[1].startswith("restorekit 0.")
