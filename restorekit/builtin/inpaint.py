@@ -123,7 +123,8 @@ def _sample(
 
 
 def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, inner_steps: int) -> Tensor:
-    """One plausible answer for one image (1, C, H, W), from a uniform start as its authors have it."""
+    """One plausible answer for one image (1, C, H, W), from a uniform start as its authors have it; few updates are
+    made so long that they do for the authors' 100."""
     import torch
 
     known = rk.Masking(~hole)

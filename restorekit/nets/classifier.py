@@ -6,39 +6,26 @@ published classifiers.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from restorekit.core.config import Config
-from restorekit.nets.unet import UNetConfig, encoder_blocks, middle_block, norm_layer, timestep_embedding
+from restorekit.nets.unet import EncoderConfig, encoder_blocks, middle_block, norm_layer, timestep_embedding
 
 # Width of the hidden layer of the `spatial` pooling.
 HIDDEN = 2048
 
 
-class ClassifierConfig(Config):
-    """Shape of a classifier. Fields with the names of `UNetConfig`'s mean what they mean there."""
+class ClassifierConfig(EncoderConfig):
+    """Shape of a classifier."""
 
     classes: int = Field(ge=2)
     size: int = Field(64, ge=8)
     """Side of the images; attention pooling has one position for each pixel of the deepest level."""
-    in_channels: int = Field(3, ge=1)
-    channels: int = Field(64, ge=32, multiple_of=32)
-    multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 2, 2), min_length=1)
-    blocks: int = Field(2, ge=1)
-    attention: tuple[int, ...] = ()
-    middle_attention: bool = True
-    heads: int = Field(4, ge=1)
-    head_channels: int | None = Field(None, ge=1)
-    attention_order: Literal["heads-first", "qkv-first"] = "heads-first"
-    embedding: Literal["additive", "scale-shift"] = "scale-shift"
     resample: Literal["conv", "block"] = "block"
-    norm: Literal["group", "layer", "none"] = "group"
-    dropout: float = Field(0.0, ge=0, lt=1)
     pool: Literal["attention", "adaptive", "spatial"] = "attention"
     """attention: CLIP's attention pooling; adaptive: the mean of the deepest level, then a linear layer; spatial: the
     means of all levels, then a hidden layer."""
@@ -48,16 +35,6 @@ class ClassifierConfig(Config):
         if self.size % self.factor:
             raise ValueError(f"net.size is {self.size}, allowed: multiples of {self.factor}")
         return self
-
-    @property
-    def factor(self) -> int:
-        """Height and width must be multiples of this."""
-        return 1 << (len(self.multipliers) - 1)
-
-    def encoder(self) -> UNetConfig:
-        """The U-Net whose encoder this is."""
-        shared = set(UNetConfig.model_fields) & set(ClassifierConfig.model_fields) - {"classes"}
-        return UNetConfig(**{name: getattr(self, name) for name in shared})
 
 
 class AttentionPool(nn.Module):
@@ -87,15 +64,15 @@ class Classifier(nn.Module):
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
-        self.config, encoder = config, config.encoder()
+        self.config = config
         width, embedding = config.channels, 4 * config.channels
         self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        blocks, widths = encoder_blocks(encoder)
+        blocks, widths = encoder_blocks(config, config.in_channels)
         self.input_blocks = nn.ModuleList(blocks)
-        self.middle_block = middle_block(widths[-1], encoder)
-        self.out = self._head(widths, encoder)
+        self.middle_block = middle_block(widths[-1], config)
+        self.out = self._head(widths)
 
-    def _head(self, widths: list[int], encoder: UNetConfig) -> nn.Sequential:
+    def _head(self, widths: list[int]) -> nn.Sequential:
         deep, out = widths[-1], self.config.classes
         if self.config.pool == "spatial":
             return nn.Sequential(nn.Linear(sum(widths) + deep, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, out))
@@ -104,14 +81,14 @@ class Classifier(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
             pooling = nn.AdaptiveAvgPool2d((1, 1))
-            return nn.Sequential(norm_layer(deep, encoder), nn.SiLU(), pooling, last, nn.Flatten())
+            return nn.Sequential(norm_layer(deep, self.config), nn.SiLU(), pooling, last, nn.Flatten())
         side = self.config.size // self.config.factor
         heads = self.config.head_channels or deep // self.config.heads
-        return nn.Sequential(norm_layer(deep, encoder), nn.SiLU(), AttentionPool(side, deep, heads, out))
+        return nn.Sequential(norm_layer(deep, self.config), nn.SiLU(), AttentionPool(side, deep, heads, out))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Logits (N, classes), float32."""
-        embedding = self.time_embed(timestep_embedding(t, self.config.channels, "cos-sin"))
+        embedding = self.time_embed(timestep_embedding(t, self.config.channels, self.config.frequencies))
         means = []
         for stage in self.input_blocks:
             x = stage(x, embedding)

@@ -21,11 +21,10 @@ from restorekit.core.config import Config
 GROUPS = 32
 
 
-class UNetConfig(Config):
-    """Shape of a U-Net. The defaults are guided diffusion's; `ho` choices are marked."""
+class EncoderConfig(Config):
+    """Shape of what a U-Net and a classifier share. The defaults are guided diffusion's; `ho` choices are marked."""
 
     in_channels: int = Field(3, ge=1)
-    out_channels: int = Field(3, ge=1)
     channels: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
     multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 2, 2), min_length=1)
     blocks: int = Field(2, ge=1)
@@ -50,14 +49,20 @@ class UNetConfig(Config):
     neighbourhood alone, whatever the size of the image; so it does with none."""
     norm_eps: float = 1e-5
     dropout: float = Field(0.0, ge=0, lt=1)
-    classes: int | None = Field(None, ge=1)
-    low_res: bool = False
-    """Concatenates a bilinearly enlarged low-resolution image after x (guided-diffusion's super-resolution net)."""
 
     @property
     def factor(self) -> int:
         """Height and width must be multiples of this."""
         return 1 << (len(self.multipliers) - 1)
+
+
+class UNetConfig(EncoderConfig):
+    """Shape of a U-Net."""
+
+    out_channels: int = Field(3, ge=1)
+    classes: int | None = Field(None, ge=1)
+    low_res: bool = False
+    """Concatenates a bilinearly enlarged low-resolution image after x (guided-diffusion's super-resolution net)."""
 
     @property
     def is_local(self) -> bool:
@@ -75,7 +80,7 @@ def timestep_embedding(t: Tensor, width: int, order: Literal["cos-sin", "sin-cos
     return F.pad(torch.cat(parts, dim=1), (0, width % 2))
 
 
-def norm_layer(width: int, config: UNetConfig) -> nn.Module:
+def norm_layer(width: int, config: EncoderConfig) -> nn.Module:
     if config.norm == "layer":
         return PixelNorm(width, eps=config.norm_eps)
     return nn.GroupNorm(GROUPS, width, eps=config.norm_eps) if config.norm == "group" else nn.Identity()
@@ -99,7 +104,7 @@ def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
 class Downsample(nn.Module):
     """Halves height and width by a strided convolution."""
 
-    def __init__(self, width: int, config: UNetConfig) -> None:
+    def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
         self.one_sided = config.down_padding == "right-bottom"
         self.op = nn.Conv2d(width, width, 3, stride=2, padding=0 if self.one_sided else 1)
@@ -125,7 +130,7 @@ class ResidualBlock(nn.Module):
     """norm, SiLU, conv; embedding; norm, SiLU, dropout, conv; plus shortcut. May resample between SiLU and conv."""
 
     def __init__(
-        self, width: int, out: int, embedding: int, config: UNetConfig, resample: Literal["up", "down"] | None = None
+        self, width: int, out: int, embedding: int, config: EncoderConfig, resample: Literal["up", "down"] | None = None
     ) -> None:
         super().__init__()
         self.resample = resample
@@ -158,7 +163,7 @@ class ResidualBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention over all positions, added to its input."""
 
-    def __init__(self, width: int, config: UNetConfig) -> None:
+    def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
         self.heads = config.heads if config.head_channels is None else width // config.head_channels
         if self.heads < 1 or width % self.heads:
@@ -190,16 +195,15 @@ class Stage(nn.Sequential):
         return x
 
 
-def _stage(width: int, out: int, factor: int, embedding: int, config: UNetConfig) -> list[nn.Module]:
+def _stage(width: int, out: int, factor: int, embedding: int, config: EncoderConfig) -> list[nn.Module]:
     layers: list[nn.Module] = [ResidualBlock(width, out, embedding, config)]
     return layers + ([AttentionBlock(out, config)] if factor in config.attention else [])
 
 
-def encoder_blocks(config: UNetConfig) -> tuple[list[Stage], list[int]]:
+def encoder_blocks(config: EncoderConfig, inputs: int) -> tuple[list[Stage], list[int]]:
     """Stages on the way down, and the width that each leaves for its skip connection."""
     embedding = 4 * config.channels
     width = config.multipliers[0] * config.channels
-    inputs = config.in_channels * (2 if config.low_res else 1)
     stages, widths = [Stage(nn.Conv2d(inputs, width, 3, padding=1))], [width]
     for level, multiplier in enumerate(config.multipliers):
         for _ in range(config.blocks):
@@ -215,7 +219,7 @@ def encoder_blocks(config: UNetConfig) -> tuple[list[Stage], list[int]]:
     return stages, widths
 
 
-def middle_block(width: int, config: UNetConfig) -> Stage:
+def middle_block(width: int, config: EncoderConfig) -> Stage:
     """The deepest stage: two residual blocks, with attention between them."""
     first, last = (ResidualBlock(width, width, 4 * config.channels, config) for _ in range(2))
     return Stage(first, *([AttentionBlock(width, config)] if config.middle_attention else []), last)
@@ -232,7 +236,7 @@ class UNet(nn.Module):
         if config.classes is not None:
             self.label_emb = nn.Embedding(config.classes, embedding)
         first = config.multipliers[0] * width
-        down, skips = encoder_blocks(config)
+        down, skips = encoder_blocks(config, config.in_channels * (2 if config.low_res else 1))
         self.input_blocks = nn.ModuleList(down)
         self.middle_block = middle_block(skips[-1], config)
         self.output_blocks = nn.ModuleList(self._ascent(skips, embedding))

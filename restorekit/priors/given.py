@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, per_image
-from restorekit.priors.fill import smooth_fill
 
 
 class Given:
@@ -29,9 +28,8 @@ class Given:
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """x (N, C, H, W), of which only the hole is looked at; sigma (N,), inf for E[x0 | y outside the hole]; equals y
-        outside the hole."""
+        """x (N, C, H, W), of which only the hole is looked at; sigma (N,), inf for E[x0 | y outside the hole] from the
+        guess x; equals y outside the hole."""
         wanted = per_image(sigma, x)
         level = torch.where(self.hole, wanted, 0.0)
-        known = smooth_fill(torch.where(self.hole, x, self.y), level.isinf())
-        return torch.where(self.hole, self.prior(known, level, label), self.y)
+        return torch.where(self.hole, self.prior(torch.where(self.hole, x, self.y), level, label), self.y)

@@ -64,7 +64,7 @@ class Denoising(nn.Module):
         shown = per_image(level, clean)
         noisy = torch.where(shown.isinf(), clean, clean + shown * noise)
         if where is not None:
-            noisy = smooth_fill(noisy, level.isinf())
+            noisy = self._guess(smooth_fill(noisy, level.isinf()), level, generator)
         if plan.run.channels_last:
             noisy = noisy.contiguous(memory_format=torch.channels_last)
         if plan.loss.objective == "sliced":
@@ -72,6 +72,18 @@ class Denoising(nn.Module):
             return self._sliced(noisy, sigma, directions)
         denoised = prior(noisy, level, label)
         return denoising_loss(plan.loss, self.prediction, denoised, clean, seen_level(sigma), weight)
+
+    def _guess(self, noisy: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
+        """Unknown pixels replaced by what the prior makes of them, in a share of the batches."""
+        unknown = level.isinf()
+        chosen = unknown.flatten(1).any(1)
+        again = torch.rand((), generator=generator, device=generator.device) < self.plan.noise.again_share
+        if not again or not chosen.any():
+            return noisy
+        with torch.no_grad():
+            guess = self.trained(noisy[chosen], level[chosen])
+        noisy[chosen] = torch.where(unknown[chosen], guess, noisy[chosen])
+        return noisy
 
     def _sliced(self, noisy: Tensor, sigma: Tensor, directions: Tensor) -> Tensor:
         """Sliced score matching weighted by sigma^2, as a mean over the pixels."""

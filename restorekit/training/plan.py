@@ -78,6 +78,8 @@ class NoisePlan(Config):
     count too."""
     unknown_share: float = Field(0.0, ge=0, le=1)
     """Share of these crops in which nothing is known of the pixels that are not spared (sigma = inf)."""
+    again_share: float = Field(0.0, ge=0, le=1)
+    """Share of the batches in which the guess shown there is the prior's own answer, which it learns to better."""
 
 
 class LossPlan(Config):

@@ -83,10 +83,12 @@ def test_inpainting_agrees_with_the_authors() -> None:
         assert (states[k - 1] - want["output.states"][k])[..., 16:].abs().max() < 2e-5
 
 
-def test_samples_have_the_moments_of_the_prior() -> None:
+@pytest.mark.parametrize(("inner_steps", "step"), [(40, 0.2), (40, None), (3, None)])
+def test_samples_have_the_moments_of_the_prior(inner_steps: int, step: float | None) -> None:
     prior, noise = GaussianPrior(0.2, 0.3), ImageNoise([0])
     ladder = geometric_ladder(2, 0.02, 10)
-    x = sample_langevin(prior, noise.like(torch.empty(1, 3, 64, 64)), ladder, noise, inner_steps=40)
+    start = noise.like(torch.empty(1, 3, 64, 64))
+    x = sample_langevin(prior, start, ladder, noise, inner_steps=inner_steps, step=step)
     assert x.mean().item() == pytest.approx(0.2, abs=0.02)
     assert x.std().item() == pytest.approx(0.3, rel=0.1)
 
@@ -100,11 +102,19 @@ def test_filled_holes_follow_the_posterior() -> None:
     many, known = y.expand(400, -1, -1, -1), Masking(~hole)
     noise = ImageNoise(range(400))
     got = sample_langevin(
-        prior, noise.like(many), geometric_ladder(1, 0.02, 8), noise, inner_steps=20, operator=known,
+        prior, noise.like(many), geometric_ladder(1, 0.02, 8), noise, inner_steps=10, operator=known,
         y=known.forward(many),
     )[hole.expand_as(many)].reshape(400, -1)  # fmt: skip
     torch.testing.assert_close(got.mean(0), mean.float(), rtol=0, atol=0.05)
     torch.testing.assert_close(got.var(0), covariance.diagonal().float(), rtol=0.35, atol=0)
+
+
+def test_few_long_updates_keep_the_noise_of_the_level() -> None:
+    prior, ladder = GaussianPrior(0.2, 1e-3), torch.tensor([0.1, 0.0])
+    for inner_steps, step, spread in ((100, 0.2, 0.1 / math.sqrt(0.9)), (3, None, 0.1), (1, None, 0.1)):
+        start, noise = torch.zeros(1, 3, 64, 64), ImageNoise([0])
+        x = sample_langevin(prior, start, ladder, noise, inner_steps=inner_steps, step=step, denoise=False)
+        assert (x - 0.2).std().item() == pytest.approx(spread, rel=0.03)
 
 
 def test_the_last_denoising_takes_the_noise_away() -> None:

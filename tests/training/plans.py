@@ -37,3 +37,29 @@ def tiny_plan(folder: Path, **sections: dict[str, object]) -> Plan:
     for name, values in sections.items():
         raw[name] = {**raw[name], **values}
     return Plan.model_validate(raw)
+
+
+def class_photos(folder: Path) -> Path:
+    """Dark and bright images in folders of these names."""
+    rng = np.random.default_rng(0)
+    for name, low in (("bright", 150), ("dark", 0)):
+        (folder / name).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(rng.integers(low, low + 100, (20, 20, 3), dtype=np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def conditional_plan(folder: Path, **sections: dict[str, object]) -> Plan:
+    """Two classes and a learned variance, photos made in `folder`; sections override keys."""
+    net = {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "out_channels": 6, "classes": 3}
+    model = {"size": 16, "classes": ["bright", "dark"], "net": net, **sections.pop("model", {})}
+    raw = tiny_plan(folder).model_dump()
+    raw |= {
+        "model": model,
+        "data": {"folder": str(class_photos(folder)), "crop": 16, "labels": "folders"},
+        "noise": {},
+        "loss": {"label_dropout": 0.1},
+    }
+    for name, values in sections.items():
+        raw[name] = {**raw[name], **values}
+    return Plan.model_validate(raw)

@@ -3,22 +3,19 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from restorekit.core.denoiser import denoise_at
-from restorekit.errors import ModelError, TrainingError
+from restorekit.errors import TrainingError
 from restorekit.models.files import WEIGHTS, load_weights, read_config
-from restorekit.models.registry import load_classifier
 from restorekit.priors.fill import smooth_fill
 from restorekit.priors.given import Given
 from restorekit.training.data import batches
 from restorekit.training.loop import CHECKPOINT, Trainer, learning_rate, train
 from restorekit.training.plan import OptimizerPlan, Plan
 from restorekit.training.report import Report
-from tests.training.plans import photos, tiny_plan
+from tests.training.plans import conditional_plan, photos, tiny_plan
 
 
 @pytest.fixture
@@ -168,14 +165,15 @@ def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
     guess = smooth_fill(x, hole > 0)
     assert not torch.equal(prior(guess, nothing)[~known], guess[~known])
     given = Given(prior, hole > 0, x)
-    assert torch.equal(denoise_at(given, x, math.inf)[~known], prior(guess, nothing)[~known])
+    assert torch.equal(denoise_at(given, guess, math.inf)[~known], prior(guess, nothing)[~known])
     assert torch.equal(prior(x, 0 * hole), x), "nothing is noisy"
     with pytest.raises(ValueError, match="not trained on partial noise"):
         load_weights(tmp_path / "whole" / WEIGHTS)(x, 0.4 * hole)
 
 
-def test_samples_are_drawn_now_and_then(tmp_path: Path) -> None:
-    plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 1, "sample_minutes": 1e-9})
+@pytest.mark.parametrize("plan_of", [lambda folder, **s: tiny_plan(photos(folder), **s), conditional_plan])
+def test_samples_are_drawn_now_and_then(tmp_path: Path, plan_of) -> None:
+    plan = plan_of(tmp_path / "photos", run={"steps": 1, "sample_minutes": 1e-9})
     train(plan, tmp_path / "out")
     assert [p.name for p in (tmp_path / "out" / "samples").iterdir()] == ["00000001.png"]
     assert list((tmp_path / "out" / "logs").iterdir())
@@ -233,99 +231,3 @@ def test_large_seeds_are_fine_and_gradients_that_are_not_finite_stop(tmp_path: P
     with pytest.raises(TrainingError, match="the loss is nan"):
         trainer.run()
     assert not (tmp_path / "out" / WEIGHTS).exists()
-
-
-def class_photos(folder: Path) -> Path:
-    """Dark and bright images in folders of these names."""
-    rng = np.random.default_rng(0)
-    for name, low in (("bright", 150), ("dark", 0)):
-        (folder / name).mkdir(parents=True)
-        for i in range(4):
-            Image.fromarray(rng.integers(low, low + 100, (20, 20, 3), dtype=np.uint8)).save(folder / name / f"{i}.png")
-    return folder
-
-
-CONDITIONAL = {
-    "size": 16,
-    "classes": ["bright", "dark"],
-    "net": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "out_channels": 6, "classes": 3},
-}
-
-
-@pytest.mark.parametrize("objective", ["denoising", "vlb"])
-def test_a_class_conditional_prior_with_a_learned_variance(tmp_path: Path, objective: str) -> None:
-    folder = class_photos(tmp_path / "photos")
-    plan = Plan.model_validate(
-        {
-            **tiny_plan(folder).model_dump(),
-            "model": {**CONDITIONAL, "schedule": {"steps": 10, "start": 0.01, "end": 0.5}},
-            "data": {"folder": str(folder), "crop": 16, "labels": "folders"},
-            "noise": {},
-            "loss": {"objective": objective, "label_dropout": 0.1},
-            "optimizer": {"lr": 3e-3, "warmup": 0, "decay": "none"},
-            "run": {
-                "steps": 60,
-                "batch": 8,
-                "log_steps": 60,
-                "precision": "float32",
-                "ema": 0.8,
-                "sample_minutes": 1e-4,
-            },
-        }
-    )
-    trainer = Trainer(plan, tmp_path / "out")
-    trainer.run()
-    if objective == "vlb":
-        assert (trainer.objective.seen > 0).all()
-    prior = load_weights(tmp_path / "out" / WEIGHTS)
-    assert prior.classes == ("bright", "dark")
-    x, sigma = torch.zeros(3, 3, 16, 16), torch.full((3,), float(prior.table[-1]))
-    with torch.no_grad():
-        bright, dark, none = prior(x, sigma, torch.arange(3)).mean((1, 2, 3))
-    assert bright > none > dark
-    assert list((tmp_path / "out" / "samples").iterdir())
-
-
-def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
-    folder = class_photos(tmp_path / "photos")
-    net = {"classes": 2, "size": 16, "channels": 32, "multipliers": [1, 2], "blocks": 1, "pool": "adaptive"}
-    plan = Plan.model_validate(
-        {
-            **tiny_plan(folder).model_dump(),
-            "model": {"family": "classifier", "classes": ["bright", "dark"], "net": net},
-            "data": {"folder": str(folder), "crop": 16, "labels": "folders"},
-            "noise": {"distribution": "lognormal"},
-            "optimizer": {"lr": 2e-3, "warmup": 0, "decay": "none"},
-            "run": {"steps": 25, "batch": 8, "log_steps": 25, "precision": "float32", "ema": 0.5},
-        }
-    )
-    train(plan, tmp_path / "out")
-    classifier = load_classifier(tmp_path / "out")
-    x = torch.cat([torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 16), -0.6)])
-    guess = classifier(
-        x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), torch.full((2,), 0.1)
-    )
-    assert guess.argmax(1).tolist() == [0, 1]
-    slope = classifier.gradient(x, torch.full((2,), 0.1), torch.tensor([1, 1]))
-    assert slope.shape == x.shape
-    with pytest.raises(ModelError, match="is a classifier, allowed: a prior"):
-        load_weights(tmp_path / "out" / WEIGHTS)
-    with pytest.raises(ModelError, match="trained for 16 x 16, the window is 20 x 20"):
-        classifier(torch.zeros(1, 3, 20, 20), torch.ones(1))
-
-
-def test_a_richer_network_takes_what_fits(tmp_path: Path) -> None:
-    folder = class_photos(tmp_path / "photos")
-    train(tiny_plan(folder, run={"steps": 1, "weights": "float32"}), tmp_path / "a")
-    old = load_weights(tmp_path / "a" / WEIGHTS).net.state_dict()
-    net = {**CONDITIONAL["net"], "attention": [2]}  # type: ignore[dict-item]
-    richer = {"model": {**CONDITIONAL, "net": net}, "noise": {}, "loss": {"label_dropout": 0.1}}
-    data = {"folder": str(folder), "crop": 16, "labels": "folders"}
-    plan = Plan.model_validate({**tiny_plan(folder).model_dump(), **richer, "data": data})
-    new = Trainer(plan, tmp_path / "b", init_from=tmp_path / "a" / WEIGHTS).bare.net.state_dict()
-    moved = {"middle_block.1": "middle_block.2", "output_blocks.1.1": "output_blocks.1.2"}
-    for name, value in old.items():
-        place = next((name.replace(a, b) for a, b in moved.items() if name.startswith(a + ".")), name)
-        assert torch.equal(new[place][: len(value)], value), name
-    assert new["out.2.weight"].shape[0] == 6
-    assert not new["out.2.weight"][3:].any()

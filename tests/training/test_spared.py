@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch import Tensor, nn
 
 from restorekit.priors.epsilon import GUESS_SIGMA
 from restorekit.training.losses import partial_noise, seen_level
-from restorekit.training.plan import NoisePlan
+from restorekit.training.objectives import Denoising
+from restorekit.training.plan import NoisePlan, Plan
 from restorekit.training.spared import spared_pixels
 
 
@@ -49,3 +51,42 @@ def test_nothing_is_known_in_a_share_of_them() -> None:
     )
     assert (seen_level(sigma)[unknown] == GUESS_SIGMA).all()
     assert torch.equal(seen_level(sigma)[~unknown], sigma[~unknown])
+
+
+class Recorder(nn.Module):
+    """A prior that answers 0.5 and keeps what it was shown."""
+
+    table, sigma_min, sigma_max = torch.tensor([0.01, 1.0], dtype=torch.float64), 0.01, 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        self.shown.append((x.clone(), sigma))
+        return torch.full_like(x, 0.5)
+
+
+@pytest.mark.parametrize("again", [0.0, 1.0])
+def test_an_own_answer_is_shown_again(again: float) -> None:
+    plan = Plan.model_validate(
+        {
+            "card": {"name": "a", "data": "made here"},
+            "model": {"size": 16, "partial_noise": True, "net": {"in_channels": 5}},
+            "data": {"folder": "none", "crop": 16},
+            "noise": {"partial_share": 0.9, "unknown_share": 0.5, "again_share": again},
+            "run": {"steps": 1},
+        }
+    )
+    prior = Recorder()
+    clean = torch.zeros(40, 3, 16, 16)
+    Denoising(prior, plan, "v")(clean, None, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    x, sigma = prior.shown[-1]
+    unknown = sigma.isinf().expand_as(x)
+    assert unknown.any()
+    assert (x[unknown] == (0.5 if again else 0.0)).all()
+    assert len(prior.shown) == (2 if again else 1)
+    if again:
+        first, level = prior.shown[0]
+        assert level.isinf().flatten(1).any(1).all(), "only crops with unknown pixels are evaluated twice"
+        assert not first[level.isinf().expand_as(first)].any(), "from the smooth fill"

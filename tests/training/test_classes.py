@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from restorekit.errors import ModelError
+from restorekit.models.files import WEIGHTS, load_weights
+from restorekit.models.registry import load_classifier
+from restorekit.training.loop import Trainer, train
+from restorekit.training.plan import Plan
+from tests.training.plans import class_photos, conditional_plan, tiny_plan
+
+
+@pytest.mark.parametrize("objective", ["denoising", "vlb"])
+def test_a_class_conditional_prior_with_a_learned_variance(tmp_path: Path, objective: str) -> None:
+    plan = conditional_plan(
+        tmp_path / "photos",
+        model={"schedule": {"steps": 10, "start": 0.01, "end": 0.5}},
+        loss={"objective": objective},
+        optimizer={"lr": 3e-3, "warmup": 0, "decay": "none"},
+        run={"steps": 60, "batch": 8, "log_steps": 60, "ema": 0.8},
+    )
+    trainer = Trainer(plan, tmp_path / "out")
+    trainer.run()
+    if objective == "vlb":
+        assert (trainer.objective.seen > 0).all()
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert prior.classes == ("bright", "dark")
+    x, sigma = torch.zeros(3, 3, 16, 16), torch.full((3,), float(prior.table[-1]))
+    with torch.no_grad():
+        bright, dark, none = prior(x, sigma, torch.arange(3)).mean((1, 2, 3))
+    assert bright > none > dark
+
+
+def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
+    folder = class_photos(tmp_path / "photos")
+    net = {"classes": 2, "size": 16, "channels": 32, "multipliers": [1, 2], "blocks": 1, "pool": "adaptive"}
+    plan = Plan.model_validate(
+        {
+            **tiny_plan(folder).model_dump(),
+            "model": {"family": "classifier", "classes": ["bright", "dark"], "net": net},
+            "data": {"folder": str(folder), "crop": 16, "labels": "folders"},
+            "noise": {"distribution": "lognormal"},
+            "optimizer": {"lr": 2e-3, "warmup": 0, "decay": "none"},
+            "run": {"steps": 25, "batch": 8, "log_steps": 25, "precision": "float32", "ema": 0.5},
+        }
+    )
+    train(plan, tmp_path / "out")
+    classifier = load_classifier(tmp_path / "out")
+    x = torch.cat([torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 16), -0.6)])
+    guess = classifier(
+        x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), torch.full((2,), 0.1)
+    )
+    assert guess.argmax(1).tolist() == [0, 1]
+    slope = classifier.gradient(x, torch.full((2,), 0.1), torch.tensor([1, 1]))
+    assert slope.shape == x.shape
+    with pytest.raises(ModelError, match="is a classifier, allowed: a prior"):
+        load_weights(tmp_path / "out" / WEIGHTS)
+    with pytest.raises(ModelError, match="trained for 16 x 16, the window is 20 x 20"):
+        classifier(torch.zeros(1, 3, 20, 20), torch.ones(1))
+
+
+def test_a_richer_network_takes_what_fits(tmp_path: Path) -> None:
+    plan = conditional_plan(tmp_path / "photos")
+    photos = plan.data.folder
+    train(tiny_plan(photos, run={"steps": 1, "weights": "float32"}), tmp_path / "a")
+    old = load_weights(tmp_path / "a" / WEIGHTS).net.state_dict()
+    net = plan.model.net.model_copy(update={"attention": (2,)})
+    richer = plan.model_copy(update={"model": plan.model.model_copy(update={"net": net})})
+    new = Trainer(richer, tmp_path / "b", init_from=tmp_path / "a" / WEIGHTS).bare.net.state_dict()
+    moved = {"middle_block.1": "middle_block.2", "output_blocks.1.1": "output_blocks.1.2"}
+    for name, value in old.items():
+        place = next((name.replace(a, b) for a, b in moved.items() if name.startswith(a + ".")), name)
+        assert torch.equal(new[place][: len(value)], value), name
+    assert new["out.2.weight"].shape[0] == 6
+    assert not new["out.2.weight"][3:].any()
