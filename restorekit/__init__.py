@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from restorekit.core.operators import LinearOperator as LinearOperator
     from restorekit.core.operators import Masking as Masking
     from restorekit.core.operators import Mosaic as Mosaic
+    from restorekit.core.recipe import ClassLabel as ClassLabel
     from restorekit.core.recipe import Option as Option
+    from restorekit.core.recipe import OtherModel as OtherModel
     from restorekit.core.recipe import Recipe as Recipe
     from restorekit.core.recipe import SideImage as SideImage
     from restorekit.core.recipe import recipe as recipe
@@ -61,7 +63,7 @@ _MODULES = {
     "core.noise": ("ImageNoise",),
     "core.filters": ("Blur", "Downsample"),
     "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic"),
-    "core.recipe": ("Option", "Recipe", "SideImage", "recipe"),
+    "core.recipe": ("ClassLabel", "Option", "OtherModel", "Recipe", "SideImage", "recipe"),
     "errors": ("RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
     "models.registry": ("load_prior",),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from restorekit.core.recipe import Parameter, Recipe, SideImage
+from restorekit.core.recipe import ClassLabel, OtherModel, Parameter, Recipe, SideImage
 from restorekit.errors import OptionError
 
 # Of every recipe's command: name, type, default.
@@ -26,6 +26,7 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
 )
 # Commands of restorekit itself, that no recipe may be named.
 OWN = ("train", "models", "plugins", "evaluate", "sample")
+LABELS = "List the classes of the priors that ship with restorekit."
 SAMPLES = ("samples", Annotated[int, typer.Option(help="Answers per photo.", min=1, max=1000)], 1)
 
 
@@ -70,6 +71,16 @@ def typer_command(recipe: Recipe) -> Callable[..., None]:
     return command
 
 
+def _list_labels(wanted: bool) -> None:
+    if not wanted:
+        return
+    from restorekit.models.registry import bundled_classes
+
+    for model, names in bundled_classes().items():
+        print(f"{model}: {', '.join(names)}")
+    raise typer.Exit
+
+
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     value = inspect.Parameter.empty if default is ... else default
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=value)
@@ -93,6 +104,12 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
         except OptionError as error:
             raise typer.BadParameter(str(error).split(":", 1)[1].strip()) from None
 
+    if isinstance(parameter.spec, ClassLabel | OtherModel):
+        metavar = "CLASS" if isinstance(parameter.spec, ClassLabel) else "MODEL"
+        option = typer.Option(flag, help=parameter.spec.help, parser=parse, metavar=metavar)
+        listed = Annotated[bool, typer.Option("--labels", help=LABELS, is_eager=True, callback=_list_labels)]
+        more = [_keyword("labels", listed, False)] if isinstance(parameter.spec, ClassLabel) else []
+        return [_keyword(parameter.name, Annotated[Any, option], default), *more]
     metavar = "|".join((*({int: ["INTEGER"], float: ["NUMBER"]}.get(parameter.kind, [])), *parameter.words))
     option = typer.Option(flag, help=parameter.spec.help, parser=parse, metavar=metavar)
     return [_keyword(parameter.name, Annotated[Any, option], default)]

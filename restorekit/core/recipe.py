@@ -54,11 +54,35 @@ class SideImage:
 
 
 @dataclass(frozen=True)
+class ClassLabel:
+    """A class of the prior, by its name. The recipe gets its number, an int64 tensor of shape (1,).
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+    """
+
+    help: str
+
+
+@dataclass(frozen=True)
+class OtherModel:
+    """A prior or classifier beside the recipe's own. The recipe gets it ready to use, a prior for images of any size.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        model: its name when none is given, as `load_prior` takes it.
+    """
+
+    help: str
+    model: str
+
+
+@dataclass(frozen=True)
 class Parameter:
-    """One checked option or side image of a recipe."""
+    """One checked option, side image, class or further model of a recipe."""
 
     name: str
-    spec: Option | SideImage
+    spec: Option | SideImage | ClassLabel | OtherModel
     kind: type = float
     """int, float, bool or str, of options."""
     words: tuple[str, ...] = ()
@@ -72,7 +96,11 @@ class Parameter:
 
     def checked(self, value: Any, where: str) -> Any:
         """The value of an option, converted from text if need be; OptionError says what is allowed."""
-        if isinstance(self.spec, SideImage) or value == self.default or value in self.words:
+        if isinstance(self.spec, SideImage | OtherModel) or value == self.default or value in self.words:
+            return value
+        if isinstance(self.spec, ClassLabel):
+            if not isinstance(value, str) or not value:
+                raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}")
             return value
         if self.kind is str:
             raise OptionError(unknown("value", str(value), self.words, f"{where} {self.name}"))
@@ -94,6 +122,10 @@ class Parameter:
         """What values are allowed, in words."""
         if isinstance(self.spec, SideImage):
             return f"an image of {self.spec.channels} channels"
+        if isinstance(self.spec, ClassLabel):
+            return "the name of a class of the prior"
+        if isinstance(self.spec, OtherModel):
+            return "a model: a name, a folder, or hf://org/name@revision"
         if self.kind is str:
             return ", ".join(self.words)
         kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.kind]
@@ -131,7 +163,7 @@ class Recipe:
     @property
     def options(self) -> tuple[Parameter, ...]:
         """Parameters that are no images."""
-        return tuple(p for p in self.parameters if isinstance(p.spec, Option))
+        return tuple(p for p in self.parameters if not isinstance(p.spec, SideImage))
 
     @property
     def side_images(self) -> tuple[Parameter, ...]:
@@ -171,9 +203,8 @@ def recipe(name: str, *, model: str = "ddpm-photo", samples: bool = False) -> Ca
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Type hints; names that are only imported for type checkers (Tensor) become object, so that nothing is loaded."""
-    names: Mapping[str, Any] = {"Tensor": object, "Denoiser": object, "Noise": object, "ImageNoise": object}
-    bare = types.SimpleNamespace(**names)
-    missing = {n: v for n, v in vars(bare).items() if n not in getattr(function, "__globals__", {})}
+    names = ("Tensor", "Denoiser", "Noise", "ImageNoise", "NoisyClassifier")
+    missing = {name: object for name in names if name not in getattr(function, "__globals__", {})}
     return typing.get_type_hints(function, localns=missing, include_extras=True)
 
 
@@ -181,10 +212,15 @@ def _parameter(recipe_name: str, parameter: inspect.Parameter, hint: Any) -> Par
     where = f"recipe {recipe_name!r}: parameter {parameter.name!r}"
     if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         raise TypeError(f"{where} must follow a bare *")
-    spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Option | SideImage)), None)
+    specs = Option | SideImage | ClassLabel | OtherModel
+    spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, specs)), None)
     if get_origin(hint) is not Annotated or spec is None:
-        raise TypeError(f"{where} needs Annotated[type, Option(...)] or Annotated[Tensor, SideImage(...)]")
-    if isinstance(spec, SideImage):
+        raise TypeError(f"{where} needs Annotated[type, Option(...)], or SideImage, ClassLabel or OtherModel there")
+    if isinstance(spec, OtherModel):
+        if parameter.default is not inspect.Parameter.empty:
+            raise TypeError(f"{where} has a default; allowed: OtherModel(help, model)")
+        return Parameter(parameter.name, spec, default=spec.model)
+    if not isinstance(spec, Option):
         return Parameter(parameter.name, spec, default=parameter.default)
     kind, words = _kind(get_args(hint)[0])
     if kind is None or (parameter.default is inspect.Parameter.empty and kind is bool):

@@ -47,7 +47,7 @@ def read_config(path: Path) -> ModelConfig:
 
 def load_weights(path: Path) -> Prior:
     """The prior in a weights file, float32 on the CPU, in evaluation mode."""
-    loaded = _load(path)
+    loaded = load_any_weights(path)
     if isinstance(loaded, NoisyClassifier):
         raise ModelError(f"{path}: is a classifier, allowed: a prior")
     return loaded
@@ -55,18 +55,14 @@ def load_weights(path: Path) -> Prior:
 
 def load_classifier_weights(path: Path) -> NoisyClassifier:
     """The classifier in a weights file, float32 on the CPU, in evaluation mode."""
-    loaded = _load(path)
+    loaded = load_any_weights(path)
     if not isinstance(loaded, NoisyClassifier):
         raise ModelError(f"{path}: is a prior, allowed: a classifier")
     return loaded
 
 
-def check_weights(path: Path) -> None:
-    """ModelError unless the file holds a whole model, whatever its kind."""
-    _load(path)
-
-
-def _load(path: Path) -> Prior | NoisyClassifier:
+def load_any_weights(path: Path) -> Prior | NoisyClassifier:
+    """What a weights file holds, whatever its kind, float32 on the CPU, in evaluation mode."""
     prior = read_config(path).build()
     with safe_open(path, "pt") as file:
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118

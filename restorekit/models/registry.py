@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restorekit.errors import ModelError, unknown
-from restorekit.models.config import Prior
-from restorekit.models.files import CARD, WEIGHTS, check_weights, load_classifier_weights, load_weights
+from restorekit.models.config import NoisyClassifierConfig, Prior
+from restorekit.models.files import (
+    CARD,
+    WEIGHTS,
+    load_any_weights,
+    load_classifier_weights,
+    load_weights,
+    read_config,
+)
 from restorekit.priors.guided import NoisyClassifier
 
 BUNDLED = Path(__file__).parent.parent / "weights"
@@ -29,6 +36,12 @@ def bundled_models() -> list[BundledModel]:
     """The priors inside the package, by name."""
     files = sorted(BUNDLED.glob(f"*/{WEIGHTS}"))
     return [BundledModel(file.parent.name, file, file.stat().st_size) for file in files]
+
+
+def bundled_classes() -> dict[str, tuple[str, ...]]:
+    """Names of the classes of the bundled priors that have some."""
+    configs = {model.name: read_config(model.path) for model in bundled_models()}
+    return {name: c.classes for name, c in configs.items() if c.classes and not isinstance(c, NoisyClassifierConfig)}
 
 
 def find_weights(source: str | Path) -> Path:
@@ -64,6 +77,11 @@ def load_classifier(source: str | Path) -> NoisyClassifier:
     return load_classifier_weights(find_weights(source))
 
 
+def load_model(source: str | Path) -> Prior | NoisyClassifier:
+    """A prior or a classifier, as `load_prior` loads a prior."""
+    return load_any_weights(find_weights(source))
+
+
 def _download(place: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
@@ -94,7 +112,7 @@ def push_model(folder: Path, name: str) -> str:
     for file in (WEIGHTS, CARD):
         if not (folder / file).is_file():
             raise ModelError(f"push: {folder} has no {file}; a folder that `restorekit train` wrote has it")
-    check_weights(folder / WEIGHTS)
+    load_any_weights(folder / WEIGHTS)
     api = HfApi(library_name="restorekit")
     try:
         api.create_repo(name, exist_ok=True)

@@ -58,7 +58,7 @@ def restore(
     if not isinstance(denoiser, Denoiser):
         raise ModelError(f"{recipe.name}: the prior is {type(prior).__name__}, allowed: a Denoiser, a name or a path")
     engine = make_engine(str(y.device) if device == "auto" and y.device.type != "cpu" else device, precision, tile)
-    placed = engine.place(denoiser)
+    placed, values = engine.place(denoiser), engine.resolved(recipe, denoiser, values)
     answers = [
         engine.restore(recipe, placed, y, [answer_seed(seed, name, k) for name in names], values)
         for k in range(samples)

@@ -6,18 +6,22 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.noise import ImageNoise
-from restorekit.core.recipe import Recipe
+from restorekit.core.recipe import ClassLabel, OtherModel, Recipe
 from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
+from restorekit.models.registry import bundled_classes, load_model
 from restorekit.priors.grey import Grey
+from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.tiled import Tiled
 
+Placed = TypeVar("Placed", Denoiser, NoisyClassifier, Denoiser | NoisyClassifier)
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -35,12 +39,24 @@ class Engine:
     precision: Literal["float32", "bfloat16"]
     tile: int | None = None
 
-    def place(self, prior: Denoiser) -> Denoiser:
-        """The prior on the device, in the memory layout that is fast there."""
+    def place(self, prior: Placed) -> Placed:
+        """The prior or classifier on the device, in the memory layout that is fast there."""
         if isinstance(prior, nn.Module):
             prior.to(self.device)
             prior.to(memory_format=torch.channels_last)
         return prior
+
+    def resolved(self, recipe: Recipe, prior: Denoiser, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with labels (1,) of the prior for names of classes, and models on the device for their names."""
+        values = dict(options)
+        for parameter in recipe.options:
+            value = values.get(parameter.name)
+            if isinstance(parameter.spec, ClassLabel) and isinstance(value, str):
+                values[parameter.name] = torch.tensor([_label(prior, value, f"{recipe.name} {parameter.name}")])
+            if isinstance(parameter.spec, OtherModel):
+                other: Any = load_model(value) if isinstance(value, str | Path) else value
+                values[parameter.name] = self.place(other)
+        return values
 
     def restore(
         self, recipe: Recipe, prior: Denoiser, y: Tensor, seeds: Sequence[int], options: Mapping[str, Any]
@@ -49,25 +65,40 @@ class Engine:
 
         seeds: one per image. options: checked by `Recipe.checked`; side images (N or 1, C, H, W) in [0, 1].
         """
-        fitted = prior
-        if y.shape[1] != prior.channels:
-            if (y.shape[1], prior.channels) != (1, 3):
-                raise ModelError(f"{recipe.name}: the image has {y.shape[1]} channels, the prior {prior.channels}")
-            fitted = Grey(prior)
+        tiled = self._fitted(prior, y.shape[1], recipe.name)
+        if isinstance(tiled.prior, Grey):
             warnings.warn("grey: the colour prior sees three equal channels", RestorekitWarning, stacklevel=2)
-        tiled = Tiled(fitted, window=self.tile)
         values = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in options.items()}
+        values |= {k: self._fitted(v, y.shape[1], k) for k, v in options.items() if isinstance(v, Denoiser)}
         with self.computing():
             result: Tensor = recipe(y.to(self.device), tiled, ImageNoise(seeds), **values)
         if result.shape[0] != y.shape[0]:
             raise OptionError(f"recipe {recipe.name}: returned {result.shape[0]} images for {y.shape[0]}")
         return result.float().cpu()
 
+    def _fitted(self, prior: Denoiser, channels: int, where: str) -> Tiled:
+        """A prior for images of any size and of so many channels."""
+        if channels == prior.channels:
+            return Tiled(prior, window=self.tile)
+        if (channels, prior.channels) != (1, 3):
+            raise ModelError(f"{where}: the image has {channels} channels, the prior {prior.channels}")
+        return Tiled(Grey(prior), window=self.tile)
+
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
         """Without gradients, in the engine's precision."""
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             yield
+
+
+def _label(prior: Denoiser, name: str, where: str) -> int:
+    """The number of a class of the prior."""
+    if prior.classes is None:
+        having = ", ".join(bundled_classes()) or "none that ships with restorekit"
+        raise ModelError(f"{where}: the prior has no classes; priors that have some: {having}")
+    if name not in prior.classes:
+        raise OptionError(unknown("class", name, prior.classes, where))
+    return prior.classes.index(name)
 
 
 def make_engine(device: str = "auto", precision: Precision = "auto", tile: int | None = None) -> Engine:

@@ -165,7 +165,7 @@ def run_jobs(
     seed, so the result depends neither on the batch nor on the other photos.
     """
     account = Account()
-    prior = engine.place(prior)
+    prior, options = engine.place(prior), engine.resolved(recipe, prior, options)
     _remove_leftovers({target.parent for job in jobs for target in job.targets})
     pending: list[tuple[Job, Photo, dict[str, torch.Tensor]]] = []
 

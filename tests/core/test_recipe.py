@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
 
-from restorekit.core.recipe import Option, SideImage, recipe
+from restorekit.core.recipe import Option, OtherModel, SideImage, recipe
 from restorekit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ def test_wrong_signatures_are_refused_at_once() -> None:
     def positional(y, prior, noise, a: Annotated[int, Option("A.")] = 1):
         """Doc."""
 
+    def other_model(y, prior, noise, *, a: Annotated[int, OtherModel("A.", "b")] = 1):
+        """Doc."""
+
     def odd_type(y, prior, noise, *, a: Annotated[list, Option("A.")] = 1):
         """Doc."""
 
@@ -84,6 +87,7 @@ def test_wrong_signatures_are_refused_at_once() -> None:
         (other_order, "first parameters"),
         (bare_option, "Annotated"),
         (positional, "bare"),
+        (other_model, "has a default"),
         (odd_type, "allowed types"),
     ]:
         with pytest.raises(TypeError, match=words):

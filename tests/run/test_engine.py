@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import pytest
 import torch
 from PIL import Image
 
-from restorekit.core.recipe import recipe
+from restorekit.core.recipe import ClassLabel, OtherModel, recipe
 from restorekit.errors import ImageError, ModelError, OptionError, RestorekitWarning
 from restorekit.run.api import restore
 from restorekit.run.engine import make_engine
+from restorekit.run.folder import plan_jobs, run_jobs
+from tests.models.small import small_model
 from tests.priors.gaussian import GaussianPrior
 from tests.run.test_folder import fill, run, save, speckle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restorekit import Denoiser
 
 
 @recipe("once")
@@ -52,7 +60,6 @@ def test_images_larger_than_the_tile_and_grey_images() -> None:
 
 def test_bfloat16_is_close_to_float32(tmp_path: Path) -> None:
     from restorekit.models.registry import load_prior
-    from tests.models.small import small_model
 
     prior, y = load_prior(small_model(tmp_path)), torch.randn(1, 3, 40, 24)
     a, b = (make_engine("cpu", p).restore(once, prior, y, [0], {}) for p in ("float32", "bfloat16"))
@@ -107,3 +114,43 @@ def test_wrong_pictures_are_refused(tmp_path: Path) -> None:
         restore(speckle, torch.zeros(1, 3, 4, 4), GaussianPrior(), samples=0)
     with pytest.raises(ModelError, match="the prior is function"):
         restore(speckle, torch.zeros(1, 3, 4, 4), lambda x, sigma: x)
+
+
+class Classes(GaussianPrior):
+    classes = ("sea", "street")
+
+
+@recipe("between")
+def between(
+    y,
+    prior,
+    noise,
+    *,
+    label: Annotated[Tensor, ClassLabel("A class.")],
+    other: Annotated[Denoiser, OtherModel("Another prior.", model="ddpm-photo")],
+):
+    """The other prior's answer, and the class in the first pixel."""
+    result = other(y, torch.full((len(y),), 0.5))
+    result[..., 0, 0] = label
+    return result
+
+
+def test_classes_and_other_models_reach_the_recipe(tmp_path: Path) -> None:
+    small, y = small_model(tmp_path), torch.zeros(2, 3, 40, 24)
+    got = restore(between, y, Classes(), label="street", other=small, precision="float32")
+    assert (got[..., 0, 0] == 1).all(), "its number"
+    engine, prior = make_engine("cpu", "float32"), Classes()
+    options = engine.resolved(between, prior, between.checked({"label": "sea", "other": small}))
+    with pytest.warns(RestorekitWarning, match="grey"):
+        assert engine.restore(between, prior, y[:, :1], [0, 1], options).shape == (2, 1, 40, 24)
+    assert between.checked({"label": "sea"})["other"] == "ddpm-photo"
+    save(tmp_path / "in" / "a.png", 20, 20, 3)
+    jobs = plan_jobs([tmp_path / "in"], tmp_path / "out", between, {})
+    assert not run_jobs(jobs, between, prior, engine, {"label": "sea", "other": str(small)}).failed
+    for label, wrong, error, message in [
+        ("seas", Classes(), OptionError, "unknown class 'seas'. Did you mean 'sea'"),
+        ("sea", GaussianPrior(), ModelError, "the prior has no classes; priors that have some"),
+        ("", Classes(), OptionError, "found '', allowed: the name of a class of the prior"),
+    ]:
+        with pytest.raises(error, match=message):
+            restore(between, y, wrong, label=label, other=small)
