@@ -39,7 +39,7 @@ class Generator:
 class Mixture:
     """The mixture as a denoiser of points (N, 2, 1, 1): D = x + sigma^2 * score of the noisy density."""
 
-    channels, size, levels, classes, partial_noise = 2, None, None, None, False
+    channels, size, levels, classes, partial_noise, fills = 2, None, None, None, False, False
     sigma_min, sigma_max = 0.1, 20.0
 
     def logs(self, x: Tensor, variance: float) -> Tensor:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from restorekit.core.denoiser import denoise_at as denoise_at
     from restorekit.core.filters import Blur as Blur
     from restorekit.core.filters import Downsample as Downsample
+    from restorekit.core.filters import gaussian_kernel as gaussian_kernel
+    from restorekit.core.filters import motion_kernel as motion_kernel
     from restorekit.core.ladders import geometric_ladder as geometric_ladder
     from restorekit.core.ladders import karras_ladder as karras_ladder
     from restorekit.core.ladders import known_sigma as known_sigma
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from restorekit.core.operators import LinearOperator as LinearOperator
     from restorekit.core.operators import Masking as Masking
     from restorekit.core.operators import Mosaic as Mosaic
+    from restorekit.core.operators import grayscale as grayscale
     from restorekit.core.recipe import ClassLabel as ClassLabel
     from restorekit.core.recipe import Option as Option
     from restorekit.core.recipe import OtherModel as OtherModel
@@ -40,6 +43,10 @@ if TYPE_CHECKING:
     from restorekit.priors.between import Between as Between
     from restorekit.priors.fill import smooth_fill as smooth_fill
     from restorekit.priors.given import Given as Given
+    from restorekit.priors.guided import ClassifierFree as ClassifierFree
+    from restorekit.priors.guided import ClassifierGuided as ClassifierGuided
+    from restorekit.priors.guided import NoisyClassifier as NoisyClassifier
+    from restorekit.priors.labelled import Labelled as Labelled
     from restorekit.priors.tiled import Tiled as Tiled
     from restorekit.priors.tiled import only_where as only_where
     from restorekit.priors.turned import TURNS as TURNS
@@ -61,8 +68,8 @@ _MODULES = {
     "core.denoiser": ("Denoiser", "denoise_at"),
     "core.ladders": ("geometric_ladder", "karras_ladder", "known_sigma", "ladder_for"),
     "core.noise": ("ImageNoise",),
-    "core.filters": ("Blur", "Downsample"),
-    "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic"),
+    "core.filters": ("Blur", "Downsample", "gaussian_kernel", "motion_kernel"),
+    "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic", "grayscale"),
     "core.recipe": ("ClassLabel", "Option", "OtherModel", "Recipe", "SideImage", "recipe"),
     "errors": ("RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
@@ -70,6 +77,8 @@ _MODULES = {
     "priors.between": ("Between",),
     "priors.fill": ("smooth_fill",),
     "priors.given": ("Given",),
+    "priors.guided": ("ClassifierFree", "ClassifierGuided", "NoisyClassifier"),
+    "priors.labelled": ("Labelled",),
     "priors.tiled": ("Tiled", "only_where"),
     "priors.turned": ("TURNS", "turned"),
     "sampling.consistent": ("plug_and_play", "sample_consistent"),

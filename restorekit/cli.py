@@ -87,6 +87,7 @@ def sample(
     ] = "auto",
     steps: Annotated[int, typer.Option(help="Noise levels visited.", min=1, max=1000)] = 100,
     inner_steps: Annotated[int, typer.Option(help="Updates at every level by langevin.", min=1, max=10_000)] = 100,
+    label: Annotated[str | None, typer.Option(help="Class of the images, of a prior that has some.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the run.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -101,7 +102,7 @@ def sample(
         raise OptionError(f"--output: found {output}, allowed: a file of {', '.join(sorted(SUFFIXES))}")
     engine = make_engine(device, precision)  # type: ignore[arg-type]
     options = {"size": size, "steps": steps, "inner_steps": inner_steps, "sampler": sampler, "seed": seed}
-    images = draw(load_prior(model), engine, count, **options)  # type: ignore[arg-type]
+    images = draw(load_prior(model), engine, count, label=label, **options)  # type: ignore[arg-type]
     write_grid(images, output)
     print(f"sample: {count} images in {output}")
 

@@ -27,7 +27,16 @@ class TrainingError(RestorekitError):
 
 
 class RestorekitWarning(UserWarning):
-    """What a person should know of a result; the command line prints it as a note beside the photo's name."""
+    """What a person should know of a result; the command line prints it as a note beside the photo's name.
+
+    Arguments:
+        text: one line.
+        image: index of the image of the batch that it is about; None: all of them.
+    """
+
+    def __init__(self, text: str, image: int | None = None) -> None:
+        super().__init__(text)
+        self.image = image
 
 
 def unknown(kind: str, found: str, allowed: Iterable[str], where: str) -> str:

@@ -49,7 +49,8 @@ def denoise(
     if sigma == "auto" and not inside.all():
         known = prior.sigma_min / LEVEL
         text = f"no noise found that the prior knows (from sigma {known:.2f}): the photo is returned as it is"
-        warnings.warn(text, rk.RestorekitWarning, stacklevel=2)
+        for i in (~inside).nonzero()[:, 0].tolist():
+            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
     levels = found.clamp(prior.sigma_min, prior.sigma_max)
     able = prior if prior.levels is None else rk.Between(prior)
     if mode == "mean":

@@ -31,7 +31,7 @@ def inpaint(
     method: Annotated[
         Literal["auto", "ddnm", "langevin"],
         rk.Option(
-            "How --mode sample draws: ddnm, or annealed Langevin dynamics as NCSN's authors inpaint; "
+            "How --mode sample draws: ddnm, or langevin: annealed, as NCSN's authors inpaint; "
             "auto: langevin for a prior that knows only its own noise levels."
         ),
     ] = "auto",
@@ -51,10 +51,10 @@ def inpaint(
     """Fill the pixels that a mask marks; all others come back bit for bit.
 
     mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al. 2021), from a smooth fill; a
-    prior of partial noise (see `Denoiser`) starts it from its own E[x0 | known pixels], the first of the steps.
+    prior that fills (see `Denoiser`) starts it from its own E[x0 | known pixels], the first of the steps.
     sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022), a prior of
     partial noise being told which pixels are clean, and wide holes being filled at a small size first; or annealed
-    Langevin dynamics (Song and Ermon 2019, algorithm 2).
+    Langevin dynamics (Song and Ermon 2019, algorithm 2, with Leimkuhler and Matthews' updates).
     """
     import warnings
 
@@ -68,13 +68,15 @@ def inpaint(
     for i, hole in enumerate(holes.split(1)):
         image, own = y[i : i + 1], rk.ImageNoise([noise.seeds[i]])
         if not hole.any():
-            warnings.warn("the mask marks nothing: the photo is returned as it is", rk.RestorekitWarning, stacklevel=2)
+            text = "the mask marks nothing: the photo is returned as it is"
+            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
             filled.append(image)
             continue
+        mean = mode == "mean" or (mode == "auto" and hole_width(hole) <= NARROW)
         if hole.all():
-            warnings.warn("the mask marks everything: a sample of the prior", rk.RestorekitWarning, stacklevel=2)
-        narrow = mode == "auto" and not hole.all() and hole_width(hole, NARROW) <= NARROW
-        if mode == "mean" or narrow:
+            text = f"the mask marks everything: {'the mean' if mean else 'a sample'} of the prior"
+            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
+        if mean:
             filled.append(_mean(image, hole, prior, steps))
         elif annealed:
             filled.append(_langevin(image, hole, prior, own, steps, inner_steps))
@@ -84,19 +86,15 @@ def inpaint(
     return torch.where(holes, torch.cat(filled), y)
 
 
-def _view(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
-    """The prior where there is something to fill; told which pixels are clean if it wants to know."""
-    local = rk.only_where(prior, hole)
-    return rk.Given(local, hole, y) if prior.partial_noise else local
-
-
 def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     """The least-squares answer for one image (1, C, H, W)."""
+    from restorekit.builtin.drawing import view_of
+
     known, first = rk.Masking(~hole), rk.smooth_fill(y, hole)
     # Every step sees the image turned another way, so that what the network prefers by accident cancels.
-    views = [_view(rk.turned(prior, 3 * i % rk.TURNS), hole, first) for i in range(rk.TURNS)]
+    views = [view_of(rk.turned(prior, 3 * i % rk.TURNS), hole, first) for i in range(rk.TURNS)]
     high = MEAN_FROM
-    if prior.partial_noise:
+    if prior.fills:
         first, steps, high = rk.denoise_at(views[0], first, math.inf), steps - 1, REFINE_FROM
         if not steps:
             return first
@@ -110,16 +108,14 @@ def _sample(
     y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float, scales: int
 ) -> Tensor:
     """One plausible answer for one image (1, C, H, W)."""
+    from restorekit.builtin.drawing import DRAW_FROM, SCALE_FROM, draw_from
     from restorekit.builtin.holes import enlarged, halved
 
-    first, sigma = rk.smooth_fill(y, hole), SAMPLE_FROM
+    first, sigma = rk.smooth_fill(y, hole), DRAW_FROM
     if scales > 1 and not hole.all():
         small = _sample(*halved(y, hole), prior, noise, steps, resample, eta, scales - 1)
         first, sigma = enlarged(small, y).where(hole, y), SCALE_FROM
-    known, view = rk.Masking(~hole), _view(prior, hole, first)
-    ladder = rk.ladder_for(view, steps, sigma_max=sigma)
-    start = first + float(ladder[0]) * noise.like(first)
-    return rk.sample_consistent(view, known, known.forward(y), start, ladder, noise, eta=eta, resample=resample)
+    return draw_from(first, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
 
 
 def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, inner_steps: int) -> Tensor:
@@ -127,19 +123,17 @@ def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps
     made so long that they do for the authors' 100."""
     import torch
 
+    from restorekit.builtin.drawing import DRAW_FROM
+
     known = rk.Masking(~hole)
     start = 2 * torch.special.ndtr(noise.like(y)) - 1
-    ladder = rk.ladder_for(prior, steps, sigma_max=SAMPLE_FROM)
+    ladder = rk.ladder_for(prior, steps, sigma_max=DRAW_FROM)
     local, seen = rk.only_where(prior, hole), known.forward(y)
     return rk.sample_langevin(local, start, ladder, noise, inner_steps=inner_steps, operator=known, y=seen)
 
 
 # Holes up to this many pixels wide are filled with the mean.
 NARROW = 12.0
-# Where sampling starts: noise that hides the first guess altogether.
-SAMPLE_FROM = 4.0
-# And where it starts from an answer at half the size: noise that hides the detail this one lacks.
-SCALE_FROM = 0.5
 # First and last sigma of the plug-and-play loop, from a smooth fill and from the prior's own.
 MEAN_FROM, REFINE_FROM, MEAN_TO = 0.3, 0.07, 0.01
 

@@ -22,7 +22,7 @@ class Denoiser(Protocol):
         classes: names of its classes, in the order of the labels; None when it has none.
         partial_noise: True when sigma may also be a map (N, 1, H, W), equal to one value per image or to 0, where
             the pixel is clean: E[x0 | clean pixels, noisy pixels], which is what sampling a hole asks. The one value
-            may be inf: of these pixels nothing is known, x is a guess (`smooth_fill`), and D = E[x0 | clean pixels].
+            may be inf, where `fills`: of these pixels nothing is known, x is a guess (`smooth_fill`), and D = E[x0 | clean pixels].
     """
 
     channels: int
@@ -32,6 +32,7 @@ class Denoiser(Protocol):
     levels: Tensor | None
     classes: tuple[str, ...] | None
     partial_noise: bool
+    fills: bool
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, C, H, W) float32, sigma (N,) in the unit of x (or a map, see `partial_noise`), label (N,) int64;

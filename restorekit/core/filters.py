@@ -66,7 +66,7 @@ class Blur:
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y; frequencies that the kernel takes away stay 0."""
         if self.boundary == "zero":
-            return self.adjoint(conjugate_gradients(lambda v: self.forward(self.adjoint(v)), y))
+            return conjugate_gradients(lambda v: self.adjoint(self.forward(v)), self.adjoint(y))
         spectrum = self._spectrum(y)
         power = spectrum.abs() ** 2
         kept = power > RANK**2 * power.max()
@@ -135,6 +135,8 @@ class Downsample:
 
 def gaussian_kernel(sigma: float) -> Tensor:
     """Gaussian of standard deviation sigma pixels, cut at 3 sigma, of sum 1: (2 r + 1, 2 r + 1), float64."""
+    if not sigma > 0:
+        raise ValueError(f"gaussian_kernel: sigma is {sigma}, allowed: above 0")
     reach = max(1, round(3 * sigma))
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
     return torch.outer(line, line) / line.sum() ** 2
@@ -142,6 +144,8 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 def motion_kernel(length: int, degrees: float) -> Tensor:
     """A line of `length` pixels through the middle, at an angle from the x axis upwards: odd sides, sum 1, float64."""
+    if length < 1:
+        raise ValueError(f"motion_kernel: length is {length}, allowed: 1 or more")
     side = length + 1 - length % 2
     reach = torch.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * length, dtype=torch.float64)
     angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))

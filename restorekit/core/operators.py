@@ -110,7 +110,7 @@ class ColourMatrix:
     def solve(self, y: Tensor, damping: float) -> Tensor:
         """(M M^T + damping I)^-1 y."""
         gram = self.matrix.double() @ self.matrix.double().T
-        return _mix(torch.linalg.inv(gram + damping * torch.eye(len(gram), dtype=gram.dtype)), y)
+        return _mix(torch.linalg.inv(gram + damping * torch.eye(len(gram)).to(gram)), y)
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
@@ -176,8 +176,8 @@ class Composition:
         return self.inner.adjoint(self.outer.adjoint(y))
 
     def pinv(self, y: Tensor) -> Tensor:
-        """A^T (A A^T)^+ y, by conjugate gradients."""
-        return self.adjoint(self.solve(y, 0.0))
+        """(A^T A)^+ A^T y, by conjugate gradients, which stay in the range of A^T and so need no full rank."""
+        return conjugate_gradients(lambda v: self.adjoint(self.forward(v)), self.adjoint(y))
 
     def solve(self, y: Tensor, damping: float) -> Tensor:
         """(A A^T + damping I)^-1 y, by conjugate gradients."""
@@ -185,7 +185,10 @@ class Composition:
 
 
 def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
-    """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own."""
+    """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own.
+
+    y must be in the range of the map.
+    """
     x, residual = torch.zeros_like(y), y.clone()
     direction, energy = residual.clone(), residual.square().sum((1, 2, 3), keepdim=True)
     enough = ENOUGH**2 * energy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from restorekit.core.denoiser import denoise_at
 from restorekit.core.ladders import respaced_steps
 from restorekit.core.noise import ImageNoise, image_seed
 from restorekit.core.variational import Variance, bound_term, prior_term
-from restorekit.errors import ImageError, ModelError
+from restorekit.errors import ImageError, ModelError, OptionError
 from restorekit.evaluation.tables import Say, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.priors.epsilon import EpsilonPrior
@@ -66,18 +67,22 @@ def evaluate(
     prior = load_prior(model)
     if not isinstance(prior, EpsilonPrior):
         raise ModelError(f"bpd: {model} is no prior of the DDPM type (family epsilon); it has no bound")
-    engine.place(prior)
+    if steps > len(prior.table):
+        raise OptionError(f"bpd --steps: found {steps}, allowed: 1 to {len(prior.table)}, the trained ones")
+    placed = cast(EpsilonPrior, engine.place(prior))
     side = crop or prior.size or 64
     variance: Variance = "learned" if prior.learned_variance else "small"
     found = []
     for stem, photo in clean_photos(folder, every):
-        if min(photo.shape[1:]) < side or photo.shape[0] != prior.channels:
+        if photo.shape[0] != prior.channels:
+            raise ImageError(f"{stem}: has {photo.shape[0]} channels, allowed: {prior.channels}, the prior's")
+        if min(photo.shape[1:]) < side:
             raise ImageError(f"{stem}: is {photo.shape[2]} x {photo.shape[1]}, allowed: {side} pixels a side or more")
         top, left = ((length - side) // 2 for length in photo.shape[1:])
         clean = photo[None, :, top : top + side, left : left + side].to(engine.device)
         noise = ImageNoise([image_seed(seed, stem)])
-        with engine.computing():
-            total, _ = bits_per_dimension(prior, clean, noise, steps=steps, variance=variance)
+        with torch.no_grad():
+            total, _ = bits_per_dimension(placed, clean, noise, steps=steps, variance=variance)
         found.append(total.item())
     mean = sum(found) / len(found)
     say(f"{mean:.3f} bits per dimension ({model}, {steps} steps, {len(found)} photos, {side} x {side})")

@@ -49,6 +49,9 @@ class EpsilonConfig(Config):
     partial_noise: bool = False
     """It was trained on noise that spares some pixels as well: its network has two further input channels that say
     where the noise is, and where nothing is known."""
+    looks: int = Field(0, ge=0, le=100)
+    """How often the network looks at a hole of which nothing is known, at its own answer from the second time on; 0: it
+    was not trained on such holes. Needs partial_noise."""
 
     @model_validator(mode="after")
     def _channels_fit(self) -> EpsilonConfig:
@@ -58,6 +61,8 @@ class EpsilonConfig(Config):
         if self.net.out_channels not in (self.channels, 2 * self.channels):
             allowed = f"{self.channels}, or {2 * self.channels} with a learned variance"
             raise ValueError(f"net.out_channels is {self.net.out_channels}, allowed: {allowed}")
+        if self.looks and not self.partial_noise:
+            raise ValueError(f"looks is {self.looks}, but partial_noise is false; allowed: 0")
         count = None if self.classes is None else len(self.classes)
         if self.net.classes != count and (count is None or self.net.classes != count + 1):
             raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")
@@ -95,7 +100,9 @@ class EpsilonConfig(Config):
             channels=self.channels,
             size=None if self.net.is_local else self.size,
             classes=self.classes,
+            no_label=self.no_label,
             partial_noise=self.partial_noise,
+            looks=self.looks,
             time_scale=self.schedule.time_scale,
             multiple=self.net.factor,
         )
@@ -194,6 +201,7 @@ class NoisyClassifierConfig(Config):
             self.schedule.table(),
             classes=self.classes,
             size=self.net.size,
+            channels=self.channels,
             time_scale=self.schedule.time_scale,
         )
 

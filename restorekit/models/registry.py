@@ -13,7 +13,6 @@ from restorekit.models.files import (
     CARD,
     WEIGHTS,
     load_any_weights,
-    load_classifier_weights,
     load_weights,
     read_config,
 )
@@ -70,11 +69,6 @@ def load_prior(source: str | Path) -> Prior:
     or `hf://org/name@revision` on the Hugging Face Hub (without @revision: main).
     """
     return load_weights(find_weights(source))
-
-
-def load_classifier(source: str | Path) -> NoisyClassifier:
-    """A classifier of noisy images, as `load_prior` loads a prior."""
-    return load_classifier_weights(find_weights(source))
 
 
 def load_model(source: str | Path) -> Prior | NoisyClassifier:

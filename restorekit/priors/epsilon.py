@@ -13,11 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import per_image
+from restorekit.errors import ModelError
 
 Prediction = Literal["eps", "x0", "v"]
 
-# Deviation that a smooth fill is taken to have from the truth: the network sees it as noise of this level.
+# Deviation that a guess is taken to have from the truth: the network sees it as noise of this level.
 GUESS_SIGMA = 0.2
+# Step of the first look at a hole, in multiples of the trained steps, and what every further look adds.
+FIRST_LOOK, NEXT_LOOK = 1.0, 0.1
 
 
 def step_of(sigma: Tensor, table: Tensor) -> Tensor:
@@ -41,6 +44,9 @@ class EpsilonPrior(nn.Module):
         net: (x, t, label) -> (N, C or 2C, H, W); with 2C the second half is guided diffusion's variance fraction.
         table: sigma of every trained step, increasing (see `restorekit.core.ladders`).
         channels, size, classes, partial_noise: see `Denoiser`.
+        no_label: the label that stands for none, of a prior trained without labels as well.
+        looks: how often the network looks at a hole of which nothing is known (sigma = inf): at the guess that it is
+            given, then at its own answers. 0: it was not trained for that.
         time_scale: the network sees t * time_scale (1000 / steps where guided-diffusion "rescales timesteps").
         multiple: the network takes heights and widths that are multiples of this; others are padded by reflection.
     """
@@ -56,7 +62,9 @@ class EpsilonPrior(nn.Module):
         channels: int = 3,
         size: int | None = None,
         classes: tuple[str, ...] | None = None,
+        no_label: int | None = None,
         partial_noise: bool = False,
+        looks: int = 0,
         time_scale: float = 1.0,
         multiple: int = 1,
     ) -> None:
@@ -64,7 +72,8 @@ class EpsilonPrior(nn.Module):
         self.net = net
         self.prediction, self.time_scale = prediction, time_scale
         self.channels, self.size, self.classes, self.multiple = channels, size, classes, multiple
-        self.partial_noise = partial_noise
+        self.partial_noise, self.fills = partial_noise, looks > 0
+        self.no_label, self.looks = no_label, looks
         self.sigma_min, self.sigma_max = float(table[0]), float(table[-1])
         self.table = table.detach().double().cpu()
 
@@ -83,7 +92,27 @@ class EpsilonPrior(nn.Module):
 
         v interpolates the log-variance of a reverse step between its bounds (Nichol and Dhariwal 2021, equation 15).
         """
+        unknown = per_image(sigma, x).isinf()
+        if not unknown.any():
+            return self.look(x, sigma, label)
+        if not self.fills:
+            raise ValueError("EpsilonPrior: sigma is inf, but the prior was not trained on holes")
+        for number in range(self.looks - 1):
+            x = torch.where(unknown, self.look(x, sigma, label, number)[0], x)
+        return self.look(x, sigma, label, self.looks - 1)
+
+    def look(
+        self, x: Tensor, sigma: Tensor, label: Tensor | None = None, number: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """One evaluation of the network, as `with_variance`.
+
+        number: of the look at unknown pixels, from 0; one, or one for each image (N,).
+        """
         height, width = x.shape[-2:]
+        if label is None and self.classes is not None:
+            if self.no_label is None:
+                raise ModelError(f"the prior needs a class: {', '.join(self.classes)}")
+            label = torch.full((len(x),), self.no_label, device=x.device)
         s = per_image(sigma, x)
         if self.partial_noise:
             # A guess is taken for a noisy pixel.
@@ -97,7 +126,12 @@ class EpsilonPrior(nn.Module):
             seen = torch.cat([seen, where, unknown.expand_as(where)], dim=1)
         elif sigma.ndim != 1:
             raise ValueError("EpsilonPrior: sigma is a map, but the prior was not trained on partial noise")
-        raw = self.net(pad_to_multiple(seen, self.multiple), step_of(level, self.table) * self.time_scale, label)
+        step = step_of(level, self.table)
+        if self.partial_noise:
+            # Steps of their own, so that filling shares no embedding with denoising.
+            looks = (FIRST_LOOK + NEXT_LOOK * torch.as_tensor(number, device=x.device)) * len(self.table)
+            step = torch.where(unknown.expand(len(x), -1, -1, -1).flatten(1).any(1), looks.to(step), step)
+        raw = self.net(pad_to_multiple(seen, self.multiple), step * self.time_scale, label)
         raw = raw[..., :height, :width].float()
         out, fraction = raw.chunk(2, dim=1) if raw.shape[1] == 2 * self.channels else (raw, None)
         if self.prediction == "eps":

@@ -39,7 +39,7 @@ def _push_pull(x: Tensor, hole: Tensor) -> Tensor:
     """Push-pull interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4)."""
     weight = (~hole).float()
     levels = [(x.masked_fill(hole, 0), weight)]
-    while min(levels[-1][1].shape[-2:]) > 1 and not (levels[-1][1] > 0).all():
+    while max(levels[-1][1].shape[-2:]) > 1 and not (levels[-1][1] > 0).all():
         size = [(side + 1) // 2 for side in levels[-1][1].shape[-2:]]
         levels.append(tuple(F.adaptive_avg_pool2d(part, size) for part in levels[-1]))  # type: ignore[arg-type]
     filled = torch.zeros_like(levels[-1][0])

@@ -18,7 +18,7 @@ class Given:
     """
 
     levels: Tensor | None = None
-    partial_noise = False
+    partial_noise = fills = False
 
     def __init__(self, prior: Denoiser, hole: Tensor, y: Tensor) -> None:
         if not prior.partial_noise:

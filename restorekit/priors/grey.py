@@ -25,7 +25,9 @@ class Grey:
 
     def __init__(self, prior: Denoiser) -> None:
         self.prior = prior
-        self.size, self.classes, self.partial_noise = prior.size, prior.classes, prior.partial_noise
+        self.size, self.classes = prior.size, prior.classes
+        self.partial_noise, self.fills = prior.partial_noise, prior.fills
+        self.no_label = getattr(prior, "no_label", None)
         self.levels = None if prior.levels is None else prior.levels / SPREAD
         self.sigma_min, self.sigma_max = prior.sigma_min / SPREAD, prior.sigma_max / SPREAD
 

@@ -22,23 +22,32 @@ class NoisyClassifier(nn.Module):
         net: (x / sqrt(1 + sigma^2), t) -> logits (N, classes).
         table: sigma of every trained step, increasing.
         classes: their names, in the order of the labels.
+        channels: of the images.
         size: side of the images; others are refused.
         time_scale: the network sees t * time_scale.
     """
 
     def __init__(
-        self, net: nn.Module, table: Tensor, *, classes: tuple[str, ...], size: int, time_scale: float = 1.0
+        self,
+        net: nn.Module,
+        table: Tensor,
+        *,
+        classes: tuple[str, ...],
+        size: int,
+        channels: int = 3,
+        time_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.net, self.table, self.time_scale = net, table.detach().double().cpu(), time_scale
-        self.classes, self.size = classes, size
+        self.classes, self.size, self.channels = classes, size, channels
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Log-probabilities (N, classes) of x (N, C, size, size) with noise sigma (N,)."""
+        """Log-probabilities (N, classes) of x (N, 3 or 1, size, size) with noise sigma (N,); one channel is shown as
+        three equal ones."""
         if tuple(x.shape[-2:]) != (self.size, self.size):
             found = f"{x.shape[-1]} x {x.shape[-2]}"
             raise ModelError(f"the classifier was trained for {self.size} x {self.size}, the window is {found}")
-        seen = x / (1 + per_image(sigma, x) ** 2).sqrt()
+        seen = x.expand(-1, self.channels, -1, -1) / (1 + per_image(sigma, x) ** 2).sqrt()
         logits: Tensor = self.net(seen, step_of(sigma, self.table) * self.time_scale)
         return logits.float().log_softmax(-1)
 
@@ -61,7 +70,7 @@ class ClassifierGuided:
         clip: D to [-1, 1] before the gradient is added, as the authors do; the sampler must then not clip.
     """
 
-    partial_noise = False
+    partial_noise = fills = False
 
     def __init__(self, prior: Denoiser, classifier: NoisyClassifier, scale: float = 1.0, *, clip: bool = True) -> None:
         if not scale >= 0:
@@ -70,12 +79,9 @@ class ClassifierGuided:
             names = ", ".join(prior.classes), ", ".join(classifier.classes)
             raise ModelError(f"the prior knows the classes {names[0]}, the classifier {names[1]}")
         self.prior, self.classifier, self.scale, self.clip = prior, classifier, scale, clip
-        self.channels, self.size, self.levels, self.classes = (
-            prior.channels,
-            classifier.size,
-            prior.levels,
-            classifier.classes,
-        )
+        self.channels, self.levels = prior.channels, prior.levels
+        self.size: int | None = classifier.size
+        self.classes: tuple[str, ...] | None = classifier.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
@@ -90,15 +96,18 @@ class ClassifierGuided:
 class ClassifierFree:
     """(1 + scale) D(x, label) - scale D(x, no label), from a prior trained with label dropout.
 
-    Ho and Salimans 2022, equation 6, whose w is the scale. `no_label` is the label that stands for none.
+    Ho and Salimans 2022, equation 6, whose w is the scale. The prior says which label stands for none (`no_label`).
     """
 
-    partial_noise = False
+    partial_noise = fills = False
 
-    def __init__(self, prior: Denoiser, scale: float, no_label: int) -> None:
+    def __init__(self, prior: Denoiser, scale: float) -> None:
         if not scale >= 0:
             raise OptionError(f"guidance: found {scale:g}, allowed: a number from 0")
-        self.prior, self.scale, self.no_label = prior, scale, no_label
+        none = getattr(prior, "no_label", None)
+        if none is None:
+            raise ModelError("guidance without a classifier: the prior was not trained without labels as well")
+        self.prior, self.scale, self.no_label = prior, scale, int(none)
         self.channels, self.size, self.levels, self.classes = prior.channels, prior.size, prior.levels, prior.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
 

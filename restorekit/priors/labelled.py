@@ -23,7 +23,8 @@ class Labelled:
             raise ModelError("the prior has no classes, but a label is given")
         self.prior, self.label = prior, label
         self.channels, self.size, self.levels = prior.channels, prior.size, prior.levels
-        self.sigma_min, self.sigma_max, self.partial_noise = prior.sigma_min, prior.sigma_max, prior.partial_noise
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.partial_noise, self.fills = prior.partial_noise, prior.fills
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, C, H, W), sigma (N,); a label given here is not looked at."""

@@ -29,7 +29,7 @@ class ScorePrior(nn.Module):
 
     levels: Tensor | None
     classes: tuple[str, ...] | None = None
-    partial_noise = False
+    partial_noise = fills = False
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class ScorePrior(nn.Module):
         super().__init__()
         self.net, self.divide = net, divide
         self.channels, self.size, self.multiple = channels, size, multiple
-        self.table = 2 * sigmas.detach().double().cpu().flip(0)
+        self.table = 2 * sigmas.detach().cpu().double().flip(0)
         self.levels = self.table.flip(0)
         self.sigma_min, self.sigma_max = float(self.table[0]), float(self.table[-1])
 
     def level_of(self, sigma: Tensor) -> Tensor:
         """Index (N,) of the levels that sigma (N,) are; ModelError names the levels when one is none of them."""
-        found, levels = sigma.double().cpu(), self.table.flip(0)
+        found, levels = sigma.cpu().double(), self.table.flip(0)
         distance = (found[:, None] / levels).log().abs()
         if (distance.amin(1) > SAME_LEVEL).any():
             stranger = found[distance.amin(1).argmax()].item()

@@ -55,7 +55,9 @@ class Tiled:
                 "allowed: 0 <= overlap < window, batch >= 1"
             )
         self.channels, self.levels, self.classes = prior.channels, prior.levels, prior.classes
-        self.sigma_min, self.sigma_max, self.partial_noise = prior.sigma_min, prior.sigma_max, prior.partial_noise
+        self.no_label = getattr(prior, "no_label", None)
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.partial_noise, self.fills = prior.partial_noise, prior.fills
 
     def over(self, prior: Denoiser) -> Tiled:
         """The same windows of another prior."""

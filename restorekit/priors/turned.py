@@ -24,7 +24,8 @@ class Turned:
             raise ValueError(f"Turned: way {way}, allowed: 0 to {TURNS - 1}")
         self.prior, self.way = prior, way
         self.channels, self.size, self.levels, self.classes = prior.channels, prior.size, prior.levels, prior.classes
-        self.sigma_min, self.sigma_max, self.partial_noise = prior.sigma_min, prior.sigma_max, prior.partial_noise
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.partial_noise, self.fills = prior.partial_noise, prior.fills
 
     def _turn(self, x: Tensor) -> Tensor:
         return torch.rot90(x.flip(-1) if self.way >= TURNS // 2 else x, self.way % 4, (-2, -1))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknow
 from restorekit.models.registry import bundled_classes, load_model
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.precise import InBfloat16
 from restorekit.priors.tiled import Tiled
 
 Placed = TypeVar("Placed", Denoiser, NoisyClassifier, Denoiser | NoisyClassifier)
@@ -31,7 +31,7 @@ class Engine:
 
     Attributes:
         device: where the prior and the images are.
-        precision: of the network's convolutions; images, noise and sums are always float32.
+        precision: of the networks of priors; images, noise, operators and sums are always float32.
         tile: side of the windows; None lets the prior choose.
     """
 
@@ -40,11 +40,13 @@ class Engine:
     tile: int | None = None
 
     def place(self, prior: Placed) -> Placed:
-        """The prior or classifier on the device, in the memory layout that is fast there."""
+        """The prior or classifier on the device, in the memory layout that is fast there, and in the precision."""
         if isinstance(prior, nn.Module):
             prior.to(self.device)
             prior.to(memory_format=torch.channels_last)
-        return prior
+        if self.precision == "float32" or isinstance(prior, NoisyClassifier | InBfloat16):
+            return prior
+        return cast(Placed, InBfloat16(prior, self.device.type))
 
     def resolved(self, recipe: Recipe, prior: Denoiser, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with labels (1,) of the prior for names of classes, and models on the device for their names."""
@@ -52,7 +54,7 @@ class Engine:
         for parameter in recipe.options:
             value = values.get(parameter.name)
             if isinstance(parameter.spec, ClassLabel) and isinstance(value, str):
-                values[parameter.name] = torch.tensor([_label(prior, value, f"{recipe.name} {parameter.name}")])
+                values[parameter.name] = torch.tensor([label_of(prior, value, f"{recipe.name} {parameter.name}")])
             if isinstance(parameter.spec, OtherModel):
                 other: Any = load_model(value) if isinstance(value, str | Path) else value
                 values[parameter.name] = self.place(other)
@@ -70,7 +72,7 @@ class Engine:
             warnings.warn("grey: the colour prior sees three equal channels", RestorekitWarning, stacklevel=2)
         values = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in options.items()}
         values |= {k: self._fitted(v, y.shape[1], k) for k, v in options.items() if isinstance(v, Denoiser)}
-        with self.computing():
+        with torch.no_grad():
             result: Tensor = recipe(y.to(self.device), tiled, ImageNoise(seeds), **values)
         if result.shape[0] != y.shape[0]:
             raise OptionError(f"recipe {recipe.name}: returned {result.shape[0]} images for {y.shape[0]}")
@@ -84,14 +86,8 @@ class Engine:
             raise ModelError(f"{where}: the image has {channels} channels, the prior {prior.channels}")
         return Tiled(Grey(prior), window=self.tile)
 
-    @contextlib.contextmanager
-    def computing(self) -> Iterator[None]:
-        """Without gradients, in the engine's precision."""
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            yield
 
-
-def _label(prior: Denoiser, name: str, where: str) -> int:
+def label_of(prior: Denoiser, name: str, where: str) -> int:
     """The number of a class of the prior."""
     if prior.classes is None:
         having = ", ".join(bundled_classes()) or "none that ships with restorekit"

@@ -104,7 +104,7 @@ def _photos_in(folder: Path, others: Sequence[Path]) -> list[Path]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
     for other in (path.resolve() for path in others):
         if folder.resolve() in other.parents:
-            files = [p for p in files if other not in p.resolve().parents]
+            files = [p for p in files if other != p.resolve() and other not in p.resolve().parents]
     if not files:
         raise ImageError(f"{folder}: no image in this folder; allowed: {', '.join(sorted(SUFFIXES))}")
     return files
@@ -231,14 +231,14 @@ def _restore_batch(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", RestorekitWarning)
                 results = engine.restore(recipe, prior, y, seeds, {**options, **sides})
-            _pass_on(caught, names, account)
+            _pass_on(caught, [job.source for job, _, _ in group], account)
         except (RestorekitError, torch.OutOfMemoryError) as error:
             memory = isinstance(error, torch.OutOfMemoryError)
             why = f"out of memory on {engine.device}; a smaller --tile or --batch needs less" if memory else str(error)
             account.failed += [(job.source, why) for job, _, _ in group]
             return
         if first is not None and torch.equal(results, first):
-            account.notes.append(f"{names}: the answers are all the same: this mode draws no noise")
+            account.notes.append(f"{names}: the answers are all the same")
         first = results if number == 0 else None
         for (job, photo, _), result in zip(group, results, strict=True):
             try:
@@ -249,13 +249,15 @@ def _restore_batch(
     account.restored += [job.source for job, _, _ in group if job.source not in failed]
 
 
-def _pass_on(caught: Sequence[warnings.WarningMessage], photos: str, account: Account) -> None:
-    """Our own warnings become notes, each said once; others stay warnings."""
+def _pass_on(caught: Sequence[warnings.WarningMessage], photos: Sequence[Path], account: Account) -> None:
+    """Our own warnings become notes of the photos that they are about, each said once; others stay warnings."""
     for warning in caught:
-        if not issubclass(warning.category, RestorekitWarning):
+        if not isinstance(warning.message, RestorekitWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        elif (note := f"{photos}: {warning.message}") not in account.notes:
-            account.notes.append(note)
+            continue
+        about = photos if warning.message.image is None else [photos[warning.message.image]]
+        notes = [f"{photo}: {warning.message}" for photo in about]
+        account.notes += [note for note in notes if note not in account.notes]
 
 
 def answer_seed(seed: int, name: str, number: int) -> int:

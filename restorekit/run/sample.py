@@ -13,7 +13,8 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.core.ladders import ladder_for
 from restorekit.core.noise import ImageNoise, image_seed
 from restorekit.errors import OptionError, unknown
-from restorekit.run.engine import Engine
+from restorekit.priors.labelled import Labelled
+from restorekit.run.engine import Engine, label_of
 from restorekit.run.images import Photo, write_photo
 from restorekit.sampling.langevin import INNER_STEPS, sample_langevin
 from restorekit.sampling.samplers import (
@@ -39,25 +40,29 @@ def draw(
     steps: int = 100,
     inner_steps: int = INNER_STEPS,
     sampler: Sampler = "auto",
+    label: str | None = None,
     seed: int = 0,
 ) -> Tensor:
     """`count` images (N, C, size, size) in [-1, 1] on the CPU; image i depends on the seed and on i alone.
 
     size: by default the prior's own window. steps: noise levels visited; a prior that knows only its own visits these.
     sampler: auto is annealed Langevin (with inner_steps) for a prior with levels of its own, DDIM for others.
+    label: name of a class of the prior.
     """
     if sampler not in get_args(Sampler):
         raise OptionError(unknown("sampler", sampler, get_args(Sampler), "--sampler"))
     if sampler == "auto":
         sampler = "ddim" if prior.levels is None else "langevin"
     placed = engine.place(prior)
+    if label is not None:
+        placed = Labelled(placed, torch.tensor([label_of(prior, label, "--label")], device=engine.device))
     side = size or prior.size or ANY_SIZE
     ladder = ladder_for(placed, steps)
     images = []
     for i in range(count):
         noise = ImageNoise([image_seed(seed, str(i))])
         start = noise.like(torch.empty(1, prior.channels, side, side, device=engine.device))
-        with engine.computing():
+        with torch.no_grad():
             images.append(_one(sampler, placed, start, ladder, noise, inner_steps))
     return torch.cat(images).float().clamp(-1, 1).cpu()
 

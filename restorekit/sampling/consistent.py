@@ -31,7 +31,8 @@ def sample_consistent(
     clip: bool = True,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """DDIM in which every D is made consistent with y (DDNM, arXiv 2212.00490, algorithm 1; eta as there).
+    """DDIM in which every D is made consistent with y (DDNM, arXiv 2212.00490, algorithm 1; eta is DDIM's share of
+    fresh noise, which is the paper's at 1).
 
     resample > 1 goes back up one step with fresh noise and down again, that many times in all (RePaint, Lugmayr et
     al. 2022, arXiv 2201.09865, algorithm 1 with U = resample; the paper's jump length is 1 here), which lets known

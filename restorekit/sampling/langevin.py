@@ -65,7 +65,7 @@ def langevin(
         chance = torch.special.ndtr(noise.like(x).flatten(1)[:, 0])
         accepted = chance.log() < ratio
         x = torch.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), ahead, x)
-        taken += accepted.double().mean().item()
+        taken += accepted.float().mean().item()
     return x, taken / max(steps, 1)
 
 
@@ -133,7 +133,9 @@ def ratio(dimension: int) -> float:
 
     Phi(sqrt(2 D) (gamma - 1) + 3 gamma) - Phi(sqrt(2 D) (gamma - 1) - 3 gamma) = 1/2.
     """
-    low, high = 1.0, 10.0
+    if dimension < 5:
+        raise ValueError(f"ratio: dimension is {dimension}, allowed: 5 or more (below, the rule has no solution)")
+    low, high = 1.0, 20.0
     for _ in range(100):
         gamma = (low + high) / 2
         centre = math.sqrt(2 * dimension) * (gamma - 1)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -58,7 +57,12 @@ def solve_pigdm(
             (slope,) = torch.autograd.grad((denoised * target).sum(), points)
         return denoised.detach() + sigma**2 * slope
 
-    return _descend(moved, x, ladder, noise, eta, on_step)
+    for index, (t, s) in enumerate(itertools.pairwise(ladder.tolist())):
+        denoised = moved(x, t)
+        x = ddim_step(x, denoised, t, s, noise, eta)
+        if on_step is not None:
+            on_step(index, x, denoised)
+    return x
 
 
 def solve_diffpir(
@@ -86,21 +90,4 @@ def solve_diffpir(
         x = nearest + s * (math.sqrt(1 - fresh) * kept + math.sqrt(fresh) * noise.like(x))
         if on_step is not None:
             on_step(index, x, nearest)
-    return x
-
-
-def _descend(
-    denoise: Callable[[Tensor, float], Tensor],
-    x: Tensor,
-    ladder: Tensor,
-    noise: Noise,
-    eta: float,
-    on_step: OnStep | None,
-) -> Tensor:
-    """DDIM with a denoiser that knows the measurement."""
-    for index, (t, s) in enumerate(itertools.pairwise(ladder.tolist())):
-        denoised = denoise(x, t)
-        x = ddim_step(x, denoised, t, s, noise, eta)
-        if on_step is not None:
-            on_step(index, x, denoised)
     return x

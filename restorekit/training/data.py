@@ -54,8 +54,9 @@ def fit(image: Image.Image, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     image = image.convert("RGB" if channels == 3 else "L")
     if plan.center is not None:
-        left, top = (image.width - plan.center) // 2, (image.height - plan.center) // 2
-        image = image.crop((left, top, left + plan.center, top + plan.center))
+        side = min(plan.center, *image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
     if plan.resize is not None:
         image = image.resize((plan.resize, plan.resize), Image.Resampling.BILINEAR)
     grow = plan.crop / min(image.size)

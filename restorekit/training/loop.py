@@ -28,8 +28,10 @@ from restorekit.training.transfer import start_from
 
 CHECKPOINT = "checkpoint.pt"
 # Keys of a plan that a resumed run may change: they do not touch what is computed, or (steps) that is the wish.
-FREE_ON_RESUME = {"card": True, "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"}}
-FREE_ON_RESUME_DATA = {"folder", "download", "cache", "workers"}
+FREE_ON_RESUME = {
+    "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"},
+    "data": {"folder", "download", "cache", "workers"},
+}
 
 
 @dataclass
@@ -73,7 +75,6 @@ class Trainer:
         self.bare, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
         self.progress = Progress()
         if saved is not None:
-            prior.load_state_dict(saved["weights"])
             self.ema.average.load_state_dict(saved["ema"])
             self.objective.load_state_dict(saved["objective"])
             optimizer.load_state_dict(saved["optimizer"])
@@ -113,7 +114,6 @@ class Trainer:
         state = {
             "plan": self.plan.model_dump(mode="json"),
             "progress": vars(self.progress),
-            "weights": self.bare.state_dict(),
             "objective": self.objective.state_dict(),
             "ema": self.ema.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -198,6 +198,8 @@ class Trainer:
         if not path.exists():
             raise TrainingError(f"--resume: there is no {path}")
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if "objective" not in saved:
+            raise TrainingError(f"--resume: {path} is of another version of restorekit; --init-from takes its weights")
         before, now = Plan.model_validate(saved["plan"]), self.plan
         changed = [key for key in _flat(_fixed(now)) if _flat(_fixed(now))[key] != _flat(_fixed(before)).get(key)]
         if changed:
@@ -219,10 +221,7 @@ def _accelerator(run: RunPlan) -> Accelerator:
 
 def _fixed(plan: Plan) -> dict[str, Any]:
     """What a resumed run must have in common with the one before."""
-    run = plan.run.model_dump(mode="json", exclude=FREE_ON_RESUME["run"])  # type: ignore[arg-type]
-    data = plan.data.model_dump(mode="json", exclude=FREE_ON_RESUME_DATA)
-    rest = plan.model_dump(mode="json", include={"model", "noise", "loss", "optimizer"})
-    return {**rest, "run": run, "data": data}
+    return plan.model_dump(mode="json", exclude={"card": True, **FREE_ON_RESUME})
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -64,26 +64,32 @@ class Denoising(nn.Module):
         shown = per_image(level, clean)
         noisy = torch.where(shown.isinf(), clean, clean + shown * noise)
         if where is not None:
-            noisy = self._guess(smooth_fill(noisy, level.isinf()), level, generator)
+            noisy = smooth_fill(noisy, level.isinf())
         if plan.run.channels_last:
             noisy = noisy.contiguous(memory_format=torch.channels_last)
         if plan.loss.objective == "sliced":
             directions = torch.randn(clean.shape, generator=generator, device=clean.device)
             return self._sliced(noisy, sigma, directions)
-        denoised = prior(noisy, level, label)
+        fills = where is not None and prior.fills
+        denoised = self._looks(noisy, level, label, generator) if fills else prior(noisy, level, label)
         return denoising_loss(plan.loss, self.prediction, denoised, clean, seen_level(sigma), weight)
 
-    def _guess(self, noisy: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
-        """Unknown pixels replaced by what the prior makes of them, in a share of the batches."""
-        unknown = level.isinf()
-        chosen = unknown.flatten(1).any(1)
-        again = torch.rand((), generator=generator, device=generator.device) < self.plan.noise.again_share
-        if not again or not chosen.any():
-            return noisy
-        with torch.no_grad():
-            guess = self.trained(noisy[chosen], level[chosen])
-        noisy[chosen] = torch.where(unknown[chosen], guess, noisy[chosen])
-        return noisy
+    def _looks(self, noisy: Tensor, level: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
+        """D, of unknown pixels at a random look, after the looks before it."""
+        prior, unknown = self.trained, level.isinf()
+        assert isinstance(prior, EpsilonPrior)
+        numbers = torch.randint(prior.looks, (len(noisy),), generator=generator, device=generator.device)
+        numbers = numbers.masked_fill(~unknown.flatten(1).any(1), 0)
+        for number in range(prior.looks - 1):
+            chosen = numbers > number
+            if chosen.any():
+                with torch.no_grad():
+                    own = None if label is None else label[chosen]
+                    answer = prior.look(noisy[chosen], level[chosen], own, number)[0]
+                noisy[chosen] = torch.where(unknown[chosen], answer, noisy[chosen])
+        # Some versions of torch would use the casts of these evaluations again, without gradients.
+        torch.clear_autocast_cache()
+        return prior.look(noisy, level, label, numbers)[0]
 
     def _sliced(self, noisy: Tensor, sigma: Tensor, directions: Tensor) -> Tensor:
         """Sliced score matching weighted by sigma^2, as a mean over the pixels."""

@@ -33,7 +33,7 @@ class DataPlan(Config):
     download: bool = False
     """Fetch a named dataset that is not there yet."""
     center: int | None = Field(None, ge=8)
-    """Cut a square of this side out of the middle first."""
+    """Cut a square of this side, or as large as there is, out of the middle first."""
     resize: int | None = Field(None, ge=8)
     """Then scale to a square of this side."""
     crop: int = Field(64, ge=8)
@@ -77,9 +77,8 @@ class NoisePlan(Config):
     """Squared errors of D count at least 1 / partial_ceiling^2 in these crops, so that holes without any information
     count too."""
     unknown_share: float = Field(0.0, ge=0, le=1)
-    """Share of these crops in which nothing is known of the pixels that are not spared (sigma = inf)."""
-    again_share: float = Field(0.0, ge=0, le=1)
-    """Share of the batches in which the guess shown there is the prior's own answer, which it learns to better."""
+    """Share of these crops in which nothing is known of the pixels that are not spared (sigma = inf); needs
+    model.looks."""
 
 
 class LossPlan(Config):
@@ -162,6 +161,7 @@ class Plan(Config):
             raise ValueError("loss.objective is 'sliced'; allowed beside it: norm 'l2', weighting 'simple'")
         if self.loss.objective == "sliced" and self.model.partial_noise:
             raise ValueError("loss.objective is 'sliced', but model.partial_noise is true; allowed: false")
+        self._loss_counts()
         if isinstance(self.model, ScoreConfig) and self.noise.distribution != "uniform-t":
             raise ValueError(
                 f"noise.distribution is {self.noise.distribution!r}, but model.family is 'score';"
@@ -172,7 +172,31 @@ class Plan(Config):
                 f"noise.partial_share is {self.noise.partial_share:g}, but model.partial_noise is "
                 f"{self.model.partial_noise}; allowed: both or neither"
             )
+        looks = getattr(self.model, "looks", 0)
+        if (self.noise.unknown_share > 0) != (looks > 0):
+            share = f"{self.noise.unknown_share:g}"
+            raise ValueError(f"noise.unknown_share is {share}, but model.looks is {looks}; allowed: both or neither")
         return self
+
+    def _loss_counts(self) -> None:
+        """Keys that the objective of the model would not look at are refused."""
+        plain, learned = LossPlan(), getattr(self.model, "learned_variance", False)
+        idle: tuple[str, ...] = ()
+        if isinstance(self.model, NoisyClassifierConfig):
+            idle = tuple(LossPlan.model_fields)
+            if self.data.dequantize:
+                raise ValueError("data.dequantize is true, but model.family is 'classifier'; allowed: false")
+        elif learned:
+            idle = ("norm", "weighting")
+            if self.loss.objective == "sliced":
+                raise ValueError("loss.objective is 'sliced', but the network learns a variance; allowed: others")
+        for name in idle:
+            if getattr(self.loss, name) != getattr(plain, name):
+                what = "model.family is 'classifier'" if not learned else "the network learns a variance"
+                allowed = getattr(plain, name)
+                raise ValueError(f"loss.{name} is {getattr(self.loss, name)!r}, but {what}; allowed: {allowed!r}")
+        if self.loss.objective == "sliced" and self.model.classes is not None:
+            raise ValueError("loss.objective is 'sliced', but model.classes is given; allowed: no classes")
 
     def _labels_fit(self) -> None:
         classes, learned = self.model.classes, getattr(self.model, "learned_variance", False)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Kinds of masks, each as often as it stands here.
-KINDS = ("scattered", "scattered", "curves", "curves", "boxes")
+KINDS = ("scattered", "scattered", "scattered", "curves", "curves", "boxes")
 
 
 def spared_pixels(count: int, side: int, generator: torch.Generator) -> Tensor:
@@ -23,7 +23,7 @@ def spared_pixels(count: int, side: int, generator: torch.Generator) -> Tensor:
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    density = uniform(count, 1, 1, 1).sqrt() * 0.9 + 0.05
+    density = uniform(count, 1, 1, 1) ** (1 / 3) * 0.9 + 0.05
     scattered = uniform(count, 1, side, side) < density
     coarse = [torch.randn((count, 1, cells, cells), generator=generator, device=device) for cells in (4, 8, 16)]
     fields = torch.stack([F.interpolate(c, (side, side), mode="bicubic") for c in coarse])

@@ -122,3 +122,17 @@ def test_kernels() -> None:
 def test_what_is_no_operator(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_pseudo_inverse_of_a_composition_without_full_rank() -> None:
+    known = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2)
+    operator = Composition(Masking(known), Identity())
+    y = torch.ones(1, 1, 1, 2)
+    torch.testing.assert_close(operator.pinv(y), known)
+
+
+def test_kernels_of_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="sigma is 0"):
+        gaussian_kernel(0)
+    with pytest.raises(ValueError, match="length is 0"):
+        motion_kernel(0, 10)

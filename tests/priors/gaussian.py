@@ -13,7 +13,7 @@ class GaussianPrior:
     sigma_min, sigma_max = 0.002, 80.0
     levels = None
     classes = None
-    partial_noise = False
+    partial_noise = fills = False
 
     def __init__(self, mean: float = 0.0, std: float = 1.0, channels: int = 3) -> None:
         self.mean, self.std, self.channels = mean, std, channels
@@ -29,7 +29,7 @@ class CorrelatedPrior:
     """One channel of SIDE x SIDE pixels, N(mean, S) with a covariance that falls with distance; exact for maps too."""
 
     channels, size, levels, classes = 1, None, None, None
-    sigma_min, sigma_max, partial_noise = 0.002, 80.0, True
+    sigma_min, sigma_max, partial_noise, fills = 0.002, 80.0, True, True
 
     def __init__(self, side: int = 8, mean: float = 0.1, std: float = 0.3, reach: float = 3.0) -> None:
         self.side, self.mean = side, mean

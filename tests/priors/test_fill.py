@@ -43,3 +43,9 @@ def test_images_of_a_batch_are_filled_each_on_its_own() -> None:
     assert got[2].abs().max() == 0
     other = torch.where(holes, torch.full_like(x, torch.nan), x)
     assert torch.equal(smooth_fill(other, holes), got)
+
+
+def test_thin_images_are_filled_from_far() -> None:
+    x, hole = torch.full((1, 3, 4, 300), 0.5), torch.zeros(1, 1, 4, 300, dtype=torch.bool)
+    hole[..., 20:280] = True
+    torch.testing.assert_close(smooth_fill(x, hole), x)

@@ -102,7 +102,7 @@ def test_labels_follow_their_windows() -> None:
 
 def test_a_map_of_sigma_follows_its_windows() -> None:
     class Partial(GaussianPrior):
-        size, partial_noise = 16, True
+        size, partial_noise, fills = 16, True, True
 
         def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
             noise = sigma**2 if sigma.ndim == 4 else sigma.reshape(-1, 1, 1, 1) ** 2

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+import restorekit as rk
 from restorekit.core.recipe import ClassLabel, OtherModel, recipe
 from restorekit.errors import ImageError, ModelError, OptionError, RestorekitWarning
+from restorekit.models.registry import load_prior
 from restorekit.run.api import restore
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import plan_jobs, run_jobs
@@ -59,11 +61,23 @@ def test_images_larger_than_the_tile_and_grey_images() -> None:
 
 
 def test_bfloat16_is_close_to_float32(tmp_path: Path) -> None:
-    from restorekit.models.registry import load_prior
-
     prior, y = load_prior(small_model(tmp_path)), torch.randn(1, 3, 40, 24)
-    a, b = (make_engine("cpu", p).restore(once, prior, y, [0], {}) for p in ("float32", "bfloat16"))
+    engines = [make_engine("cpu", p) for p in ("float32", "bfloat16")]
+    a, b = (engine.restore(once, engine.place(prior), y, [0], {}) for engine in engines)
     assert 0 < (a - b).abs().max() < 0.05
+
+
+def test_operators_stay_float32_beside_a_network_in_bfloat16(tmp_path: Path) -> None:
+    @recipe("operated")
+    def operated(y, prior, noise):
+        """A matrix product, and the prior."""
+        assert prior.prior.sigma_max > 1, "what the prior knows is found"
+        return rk.Downsample(2).adjoint(rk.Downsample(2).forward(y)) + 0 * prior(y, torch.ones(len(y)))
+
+    prior, y = load_prior(small_model(tmp_path)), torch.rand(1, 3, 16, 16)
+    exact = rk.Downsample(2).adjoint(rk.Downsample(2).forward(y))
+    engine = make_engine("cpu", "bfloat16")
+    torch.testing.assert_close(engine.restore(operated, engine.place(prior), y, [0], {}), exact)
 
 
 def test_python_functions_take_tensors_pictures_and_paths(tmp_path: Path) -> None:

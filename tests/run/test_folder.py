@@ -182,6 +182,8 @@ def test_outputs_and_masks_in_the_folder_are_no_photos_but_the_folders_around_it
     jobs = plan_jobs([tmp_path / "in"], None, fill, {"mask": tmp_path / "in" / "masks"})
     assert [job.source.relative_to(tmp_path / "in").as_posix() for job in jobs] == ["a.png"]
     assert len(plan_jobs([tmp_path / "in" / "masks"], tmp_path, speckle, {})) == 1
+    alone = plan_jobs([tmp_path / "in"], None, fill, {"mask": tmp_path / "in" / "masks" / "a.png"})
+    assert [job.source.parent.name for job in alone] == ["in"], "the mask itself is no photo"
 
 
 def test_what_a_recipe_says_becomes_a_note(tmp_path: Path) -> None:
@@ -195,8 +197,21 @@ def test_what_a_recipe_says_becomes_a_note(tmp_path: Path) -> None:
     account = run_jobs(jobs, constant, GaussianPrior(), make_engine("cpu", "float32"), {})
     assert [note.split(": ", 1)[1] for note in account.notes] == [
         "something",
-        "the answers are all the same: this mode draws no noise",
+        "the answers are all the same",
     ]
+
+
+def test_a_note_is_of_the_photo_that_it_is_about(tmp_path: Path) -> None:
+    @recipe("second")
+    def second(y, prior, noise):
+        """Say something of the second."""
+        warnings.warn(RestorekitWarning("something", 1), stacklevel=2)
+        return y
+
+    photos = [save(tmp_path / name, 6, 5, 3) for name in ("a.png", "b.png")]
+    jobs = plan_jobs(photos, tmp_path / "out", second, {})
+    account = run_jobs(jobs, second, GaussianPrior(), make_engine("cpu", "float32"), {}, Settings(batch=2))
+    assert account.notes == [f"{photos[1]}: something"]
 
 
 def test_a_result_that_is_no_picture_is_not_written(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from restorekit.core.ladders import geometric_ladder
 from restorekit.errors import OptionError
@@ -51,3 +52,17 @@ def test_the_grid_is_a_picture(tmp_path: Path) -> None:
 def test_unknown_samplers_are_named() -> None:
     with pytest.raises(OptionError, match="Did you mean 'ddim'"):
         draw(GaussianPrior(), ENGINE, 1, sampler="ddimm")  # type: ignore[arg-type]
+
+
+def test_images_of_a_class() -> None:
+    class Classes(GaussianPrior):
+        classes = ("sea", "street")
+
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            assert label is not None
+            assert label.tolist() == [1]
+            return super().__call__(x, sigma)
+
+    assert draw(Classes(), ENGINE, 2, size=8, steps=3, label="street").shape == (2, 3, 8, 8)
+    with pytest.raises(OptionError, match=r"--label: unknown class .streets.\. Did you mean .street."):
+        draw(Classes(), ENGINE, 1, label="streets")

@@ -156,6 +156,9 @@ def test_rules_of_the_second_paper() -> None:
     # CIFAR-10: 232 levels from 50 to 0.01, T = 5, eps = 6.2e-6 (arXiv 2006.09011, table 3 in its appendix B).
     sigmas = geometric_ladder(50, 0.01, 232)[:-1]
     assert ratio(3 * 32 * 32) == pytest.approx((sigmas[0] / sigmas[1]).item(), rel=0.01)
+    assert 10 < ratio(5) < 20
+    with pytest.raises(ValueError, match="dimension is 4, allowed: 5 or more"):
+        ratio(4)
     assert step_for(sigmas, 5) * 0.01**2 == pytest.approx(6.2e-6, rel=0.05)
 
 

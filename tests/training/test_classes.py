@@ -7,7 +7,7 @@ import torch
 
 from restorekit.errors import ModelError
 from restorekit.models.files import WEIGHTS, load_weights
-from restorekit.models.registry import load_classifier
+from restorekit.models.registry import load_model
 from restorekit.training.loop import Trainer, train
 from restorekit.training.plan import Plan
 from tests.training.plans import class_photos, conditional_plan, tiny_plan
@@ -48,7 +48,7 @@ def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
         }
     )
     train(plan, tmp_path / "out")
-    classifier = load_classifier(tmp_path / "out")
+    classifier = load_model(tmp_path / "out")
     x = torch.cat([torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 16), -0.6)])
     guess = classifier(
         x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), torch.full((2,), 0.1)

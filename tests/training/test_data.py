@@ -86,6 +86,9 @@ def test_the_middle_is_cut_out_and_scaled(tmp_path: Path) -> None:
     got = fit(Image.fromarray(pixels), DataPlan(folder=tmp_path, center=140, resize=32, crop=32), 3)
     assert got.shape == (32, 32, 3)
     assert (got == 200).all()
+    small = fit(Image.fromarray(np.full((50, 90, 3), 200, np.uint8)), DataPlan(folder=tmp_path, center=140, crop=8), 3)
+    assert small.shape == (50, 50, 3)
+    assert (small == 200).all(), "nothing is added around it"
 
 
 def test_dequantised_values_agree_with_the_authors() -> None:

@@ -146,7 +146,7 @@ def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
     whole = tiny_plan(folder, run={"steps": 1, "weights": "float32"})
     train(whole, tmp_path / "whole")
     net = {**whole.model.net.model_dump(), "in_channels": 5}
-    model = {**whole.model.model_dump(), "net": net, "partial_noise": True}
+    model = {**whole.model.model_dump(), "net": net, "partial_noise": True, "looks": 2}
     plan = tiny_plan(folder, model=model, noise={"partial_share": 0.5, "unknown_share": 0.5})
     start = Trainer(plan, tmp_path / "out", init_from=tmp_path / "whole" / WEIGHTS)
     x, sigma = torch.randn(1, 3, 16, 16), torch.tensor([0.4])
@@ -155,6 +155,7 @@ def test_a_prior_of_partial_noise_says_so(tmp_path: Path) -> None:
     start.run()
     prior = load_weights(tmp_path / "out" / WEIGHTS)
     assert prior.partial_noise
+    assert prior.fills
     hole = torch.zeros(1, 1, 16, 16)
     hole[..., 4:9, 3:12] = 1
     known = (hole == 0).expand_as(x)

@@ -53,6 +53,8 @@ def test_overrides(tmp_path: Path) -> None:
         ("run.steps.more=3", "'steps' is a value"),
         ("model.family=gan", "model: .*'gan'.*'epsilon', 'score'"),
         ("loss.objective=slices", r"loss\.objective: .*'denoising', 'sliced' or 'vlb'"),
+        ("model.looks=2", "looks is 2, but partial_noise is false"),
+        ("noise.unknown_share=0.5", r"unknown_share is 0\.5, but model\.looks is 0"),
         ("run.steps", "allowed: key.subkey=value"),
     ],
 )
@@ -85,3 +87,21 @@ def test_what_does_not_fit_a_score_network_is_named(tmp_path: Path, overrides: l
     assert read_plan(plan, ["model.family=score"]).model.family == "score"
     with pytest.raises(OptionError, match=message):
         read_plan(plan, ["model.family=score", *overrides])
+
+
+CLASSES = ['model.classes=["a", "b"]', "data.labels=folders"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.family=classifier", "model.net.classes=2", "loss.norm=l1"], "loss.norm is 'l1', but model.family is"),
+        (["model.family=classifier", "model.net.classes=2", "data.dequantize=true"], "data.dequantize is true, but"),
+        (["model.net.classes=2", "model.net.out_channels=6", "loss.weighting=p2"], "the network learns a variance"),
+        (["model.net.classes=2", "loss.objective=sliced"], "but model.classes is given"),
+    ],
+)
+def test_keys_that_nothing_would_look_at_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
+    plan = written(tmp_path, MINIMAL)
+    with pytest.raises(OptionError, match=message):
+        read_plan(plan, [*CLASSES, *overrides])

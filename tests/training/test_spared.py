@@ -2,11 +2,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.priors.epsilon import GUESS_SIGMA
+from restorekit.core.denoiser import per_image
+from restorekit.priors.epsilon import GUESS_SIGMA, EpsilonPrior
 from restorekit.training.losses import partial_noise, seen_level
 from restorekit.training.objectives import Denoising
 from restorekit.training.plan import NoisePlan, Plan
 from restorekit.training.spared import spared_pixels
+
+TABLE = torch.tensor([0.01, 1.0], dtype=torch.float64)
 
 
 def test_masks_spare_pixels_of_every_kind() -> None:
@@ -53,40 +56,56 @@ def test_nothing_is_known_in_a_share_of_them() -> None:
     assert torch.equal(seen_level(sigma)[~unknown], sigma[~unknown])
 
 
-class Recorder(nn.Module):
-    """A prior that answers 0.5 and keeps what it was shown."""
-
-    table, sigma_min, sigma_max = torch.tensor([0.01, 1.0], dtype=torch.float64), 0.01, 1.0
+class Looker(EpsilonPrior):
+    """Answers 0.1, 0.2, 0.3 at its looks, and keeps what it was shown."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.shown: list[tuple[Tensor, Tensor]] = []
+        super().__init__(nn.Linear(1, 1), TABLE, partial_noise=True, looks=3)
+        self.shown: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        self.shown.append((x.clone(), sigma))
-        return torch.full_like(x, 0.5)
+    def look(self, x, sigma, label=None, number=0):  # type: ignore[no-untyped-def]
+        numbers = torch.as_tensor(number).expand(len(x))
+        self.shown.append((x.clone(), sigma, numbers))
+        answer = 0.1 * (numbers + 1).reshape(-1, 1, 1, 1).expand_as(x)
+        return torch.where(per_image(sigma, x) > 0, answer, x), None
 
 
-@pytest.mark.parametrize("again", [0.0, 1.0])
-def test_an_own_answer_is_shown_again(again: float) -> None:
+def test_every_look_sees_the_answer_of_the_one_before() -> None:
     plan = Plan.model_validate(
         {
             "card": {"name": "a", "data": "made here"},
-            "model": {"size": 16, "partial_noise": True, "net": {"in_channels": 5}},
+            "model": {"size": 16, "partial_noise": True, "looks": 3, "net": {"in_channels": 5}},
             "data": {"folder": "none", "crop": 16},
-            "noise": {"partial_share": 0.9, "unknown_share": 0.5, "again_share": again},
+            "noise": {"partial_share": 0.9, "unknown_share": 0.6},
             "run": {"steps": 1},
         }
     )
-    prior = Recorder()
-    clean = torch.zeros(40, 3, 16, 16)
-    Denoising(prior, plan, "v")(clean, None, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
-    x, sigma = prior.shown[-1]
-    unknown = sigma.isinf().expand_as(x)
-    assert unknown.any()
-    assert (x[unknown] == (0.5 if again else 0.0)).all()
-    assert len(prior.shown) == (2 if again else 1)
-    if again:
-        first, level = prior.shown[0]
-        assert level.isinf().flatten(1).any(1).all(), "only crops with unknown pixels are evaluated twice"
-        assert not first[level.isinf().expand_as(first)].any(), "from the smooth fill"
+    prior = Looker()
+    Denoising(prior, plan, "v")(torch.zeros(60, 3, 16, 16), None, torch.Generator().manual_seed(0))
+    *before, (x, sigma, numbers) = prior.shown
+    unknown = sigma.isinf()
+    holes = unknown.flatten(1).any(1)
+    assert not numbers[~holes].any(), "only holes are looked at again"
+    for number in range(3):
+        chosen = holes & (numbers == number)
+        assert chosen.any()
+        assert (x[chosen][unknown[chosen].expand_as(x[chosen])] - 0.1 * number).abs().max() < 1e-6
+    assert [set(n.tolist()) for _, _, n in before] == [{0}, {1}]
+    assert [len(n) for _, _, n in before] == [int((numbers > k).sum()) for k in (0, 1)]
+
+
+def test_a_prior_looks_as_often_as_it_was_trained_to() -> None:
+    prior, x = Looker(), torch.zeros(2, 3, 8, 8)
+    level = torch.zeros(2, 1, 8, 8)
+    level[0, :, 2:5, 2:5] = torch.inf
+    level[1, :, 2:5, 2:5] = 0.5
+    got = prior(x, level)
+    assert [n.tolist() for _, _, n in prior.shown] == [[0, 0], [1, 1], [2, 2]]
+    assert got[0, 0, 3, 3].item() == pytest.approx(0.3)
+    assert prior.shown[1][0][0, 0, 3, 3].item() == pytest.approx(0.1)
+    assert not prior.shown[-1][0][1].any(), "noise is looked at once; what it saw stays"
+    prior.shown.clear()
+    prior(x, torch.tensor([0.5, 0.5]))
+    assert len(prior.shown) == 1
+    with pytest.raises(ValueError, match="not trained on holes"):
+        EpsilonPrior(nn.Linear(1, 1), TABLE, partial_noise=True)(x, level)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from restorekit.core.denoiser import per_image
+from restorekit.errors import ModelError, OptionError
+from restorekit.priors.grey import Grey
+from restorekit.priors.guided import ClassifierFree, ClassifierGuided, NoisyClassifier
+from restorekit.priors.tiled import Tiled
+from tests.priors.gaussian import GaussianPrior
+
+MEANS, STD = (-0.1, 0.2), 0.3
+CLASSES = ("dark", "bright")
+
+
+class Mixture(GaussianPrior):
+    """Images of independent pixels N(mean of their class, STD^2); label 2 stands for none, and is no class' D."""
+
+    classes, no_label, size = CLASSES, 2, 4
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        of_class = [GaussianPrior(mean, STD)(x, sigma) for mean in MEANS]
+        shares = log_shares(x, sigma).exp()
+        mixed = sum(per_image(shares[:, k], x) * of_class[k] for k in range(2))
+        if label is None:
+            return mixed  # type: ignore[return-value]
+        every = torch.stack([*of_class, mixed])  # type: ignore[list-item]
+        return every[label, torch.arange(len(x))]
+
+
+def log_shares(x: Tensor, sigma: Tensor) -> Tensor:
+    """log p(class | x) of the mixture, (N, 2)."""
+    variance = per_image(STD**2 + sigma**2, x)
+    logs = [(-((x - mean) ** 2) / (2 * variance)).flatten(1).sum(1) for mean in MEANS]
+    return torch.stack(logs, dim=1).log_softmax(1)
+
+
+class Exact(NoisyClassifier):
+    def __init__(self) -> None:
+        super().__init__(nn.Identity(), torch.tensor([0.01, 10.0]), classes=CLASSES, size=4)
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return log_shares(x, sigma)
+
+
+def states() -> tuple[Tensor, Tensor, Tensor]:
+    x = torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    return x, torch.tensor([0.1, 0.5, 1.0, 4.0]), torch.tensor([0, 1, 0, 1])
+
+
+class Unlabelled(Mixture):
+    classes = None  # type: ignore[assignment]
+
+
+def test_an_exact_classifier_turns_the_prior_into_that_of_the_class() -> None:
+    x, sigma, label = states()
+    guided = ClassifierGuided(Unlabelled(), Exact(), 1.0, clip=False)
+    torch.testing.assert_close(guided(x, sigma, label), Mixture()(x, sigma, label), rtol=1e-4, atol=1e-5)
+    assert torch.equal(guided(x, sigma), Mixture()(x, sigma))
+    assert torch.equal(ClassifierGuided(Unlabelled(), Exact(), 0.0, clip=False)(x, sigma, label), Mixture()(x, sigma))
+
+
+def test_guidance_without_a_classifier() -> None:
+    x, sigma, label = states()
+    given, none = Mixture()(x, sigma, label), Mixture()(x, sigma, torch.full((4,), 2))
+    for prior in (Mixture(), Tiled(Mixture(), window=8)):
+        torch.testing.assert_close(ClassifierFree(prior, 1.5)(x, sigma, label), 2.5 * given - 1.5 * none)
+    assert torch.equal(ClassifierFree(Mixture(), 0.0)(x, sigma, label), given)
+    assert torch.equal(ClassifierFree(Mixture(), 9.0)(x, sigma), none)
+    assert ClassifierFree(Grey(Mixture()), 1.0).no_label == 2
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(OptionError, match="guidance: found -1, allowed: a number from 0"):
+        ClassifierGuided(Mixture(), Exact(), -1.0)
+    with pytest.raises(OptionError, match="guidance: found nan"):
+        ClassifierFree(Mixture(), float("nan"))
+    with pytest.raises(ModelError, match="not trained without labels"):
+        ClassifierFree(GaussianPrior(), 1.0)
+    other = Mixture()
+    other.classes = ("sea", "street")  # type: ignore[assignment]
+    with pytest.raises(ModelError, match="the prior knows the classes sea, street, the classifier dark, bright"):
+        ClassifierGuided(other, Exact())
+    with pytest.raises(ModelError, match="trained for 4 x 4, the window is 5 x 6"):
+        NoisyClassifier.forward(Exact(), torch.zeros(1, 3, 6, 5), torch.ones(1))
