@@ -21,8 +21,9 @@ class Denoiser(Protocol):
         levels: the only sigmas that it knows, decreasing; None means any between the two.
         classes: names of its classes, in the order of the labels; None when it has none.
         partial_noise: True when sigma may also be a map (N, 1, H, W), equal to one value per image or to 0, where
-            the pixel is clean: E[x0 | clean pixels, noisy pixels], which is what sampling a hole asks. The one value
-            may be inf, where `fills`: of these pixels nothing is known, x is a guess (`smooth_fill`), and D = E[x0 | clean pixels].
+            the pixel is clean: E[x0 | clean pixels, noisy pixels], which is what sampling a hole asks.
+        fills: True when the one value of such a map may be inf: of these pixels nothing is known, x is a guess
+            (`smooth_fill`), and D = E[x0 | clean pixels].
     """
 
     channels: int
