@@ -45,6 +45,7 @@ def build_app() -> typer.Typer:
     evaluate.command("denoise")(evaluate_denoise)
     evaluate.command("inpaint")(evaluate_inpaint)
     evaluate.command("bpd")(evaluate_bpd)
+    evaluate.command("classify")(evaluate_classify)
     app.add_typer(evaluate, name="evaluate")
     return app
 
@@ -211,6 +212,21 @@ def evaluate_bpd(
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
     evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, say=_say)
+
+
+def evaluate_classify(
+    folder: Annotated[Path, typer.Argument(help="Folder with a sub-folder of photos for each class.")],
+    sigma: Annotated[list[str], typer.Option(help="Noise levels in 8-bit units: 0 32 128 512.")],
+    model: Annotated[str, typer.Option(help="Classifier: a name, a folder, or hf://org/name@revision.")],
+    every: EVERY = 1,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Accuracy of a classifier of noisy images, by noise level, on the middles of photos."""
+    from restorekit.evaluation.classification import evaluate
+    from restorekit.run.engine import make_engine
+
+    evaluate(folder, _numbers(sigma), model, make_engine(device, "float32"), every=every, seed=seed, say=_say)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from restorekit.errors import ModelError
+from restorekit.errors import ImageError, ModelError
+from restorekit.evaluation.classification import evaluate
 from restorekit.models.files import WEIGHTS, load_weights
 from restorekit.models.registry import load_model
+from restorekit.run.engine import make_engine
 from restorekit.training.loop import Trainer, train
 from restorekit.training.plan import Plan
 from tests.training.plans import class_photos, conditional_plan, tiny_plan
@@ -34,7 +36,7 @@ def test_a_class_conditional_prior_with_a_learned_variance(tmp_path: Path, objec
     assert bright > none > dark
 
 
-def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
+def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path, capsys) -> None:
     folder = class_photos(tmp_path / "photos")
     net = {"classes": 2, "size": 16, "channels": 32, "multipliers": [1, 2], "blocks": 1, "pool": "adaptive"}
     plan = Plan.model_validate(
@@ -54,6 +56,12 @@ def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path) -> None:
         x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), torch.full((2,), 0.1)
     )
     assert guess.argmax(1).tolist() == [0, 1]
+    found = evaluate(folder, [0.0, 400.0], str(tmp_path / "out"), make_engine("cpu"), say=print)
+    assert found[0.0] == 1.0
+    assert found[400.0] <= 1.0
+    assert "| 0 | 100.0% | 8 |" in capsys.readouterr().out
+    with pytest.raises(ImageError, match="no image in folders named bright, dark"):
+        evaluate(tmp_path, [0.0], str(tmp_path / "out"), make_engine("cpu"))
     slope = classifier.gradient(x, torch.full((2,), 0.1), torch.tensor([1, 1]))
     assert slope.shape == x.shape
     with pytest.raises(ModelError, match="is a classifier, allowed: a prior"):

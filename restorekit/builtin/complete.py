@@ -1,0 +1,103 @@
+"""Fill a hole with what a class says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import restorekit as rk
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from restorekit import Denoiser, ImageNoise, NoisyClassifier
+
+
+@rk.recipe("complete", model="guided-scenes", samples=True)
+def complete(
+    y: Tensor,
+    prior: Denoiser,
+    noise: ImageNoise,
+    *,
+    mask: Annotated[Tensor, rk.SideImage("White marks the pixels to fill.")],
+    label: Annotated[Tensor, rk.ClassLabel("What fills the hole; --labels lists the classes.")],
+    guidance: Annotated[float, rk.Option("How far the fill leans towards the class; 0: the prior alone.", min=0)] = 2.0,
+    guide: Annotated[
+        Literal["classifier", "free"],
+        rk.Option("classifier: of noisy images; free: the prior's own answers with and without the class."),
+    ] = "classifier",
+    classifier: Annotated[NoisyClassifier, rk.OtherModel("What guides.", model="classifier-scenes")],
+    refiner: Annotated[Denoiser, rk.OtherModel("Prior that refines the fill at full size.", model="ddpm-fill")],
+    steps: Annotated[int, rk.Option("Noise levels visited at each size.", min=1, max=1000)] = 50,
+    resample: Annotated[int, rk.Option("Passes of every level at the first size (RePaint).", min=1, max=100)] = 2,
+    eta: Annotated[float, rk.Option("Share of fresh noise (DDIM), 0 to 1.", min=0, max=1)] = 0.85,
+) -> Tensor:
+    """Fill a hole with what a class says; all other pixels come back bit for bit.
+
+    A square around the hole is brought to the prior's window and filled there under guidance (Dhariwal and Nichol 2021,
+    algorithm 2, or Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint). The fill is then enlarged
+    twofold at a time and refined by the refiner, to which the classes mean nothing, until it has the photo's size.
+    """
+    import warnings
+
+    import torch
+
+    holes = (mask > 0.5).expand(len(y), -1, -1, -1)
+    if guide == "classifier":
+        leaning: Denoiser = rk.ClassifierGuided(prior, classifier, guidance)
+        side = classifier.size
+    else:
+        leaning = rk.ClassifierFree(prior, guidance)
+        side = prior.window if isinstance(prior, rk.Tiled) else prior.size or LEAST
+    filled = []
+    for i, hole in enumerate(holes.split(1)):
+        image, own = y[i : i + 1], rk.ImageNoise([noise.seeds[i]])
+        if not hole.any():
+            text = "the mask marks nothing: the photo is returned as it is"
+            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
+            filled.append(image)
+            continue
+        led = rk.Labelled(leaning, label)
+        filled.append(_fill(image, hole, led, refiner, own, side, steps, resample, eta, guide == "free"))
+    return torch.where(holes, torch.cat(filled), y)
+
+
+def _fill(
+    y: Tensor,
+    hole: Tensor,
+    prior: Denoiser,
+    refiner: Denoiser,
+    noise: ImageNoise,
+    side: int,
+    steps: int,
+    resample: int,
+    eta: float,
+    clip: bool,
+) -> Tensor:
+    """One photo (1, C, H, W) with an answer in its hole."""
+    from restorekit.builtin.drawing import SCALE_FROM, draw_from
+    from restorekit.builtin.holes import enlarged, shrunk, square_around
+
+    square = square_around(hole, side)
+    # What lies outside the photo is unknown too.
+    part, gap = square.cut(y, 0.0), square.cut(hole.float(), 1.0) > 0
+    small, narrow = shrunk(part, gap, (side, side))
+    answer = draw_from(
+        small.masked_fill(narrow, 0), prior.sigma_max, narrow, prior, noise, steps=steps, eta=eta, resample=resample,
+        clip=clip,
+    )  # fmt: skip
+    while side < square.side:
+        side = min(2 * side, square.side)
+        small, narrow = shrunk(part, gap, (side, side))
+        first = enlarged(answer, small).where(narrow, small)
+        answer = draw_from(first, SCALE_FROM, narrow, refiner, noise, steps=steps, eta=eta, resample=1)
+    return square.put(answer, y)
+
+
+# Window of a prior of any size.
+LEAST = 64
+
+
+@rk.hookimpl
+def register_recipes(register):  # type: ignore[no-untyped-def]
+    """Bring `complete`."""
+    register(complete)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from restorekit.builtin.complete import complete
+from restorekit.builtin.holes import Square, square_around
+from restorekit.core.noise import ImageNoise
+from restorekit.errors import ModelError, RestorekitWarning
+from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.tiled import Tiled
+from tests.builtin.test_inpaint import box
+from tests.priors.gaussian import GaussianPrior
+
+SIDE = 16
+
+
+class Brightness(nn.Module):
+    """Logits that say how bright an image is."""
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        mean = x.flatten(1).mean(1)
+        return torch.stack([-40 * mean, 40 * mean], dim=1)
+
+
+class Recorded(GaussianPrior):
+    """Knows two classes, and ignores them."""
+
+    classes, no_label, size = ("dark", "bright"), 2, SIDE
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        assert label is not None
+        return super().__call__(x, sigma)
+
+
+def run(y: Tensor, mask: Tensor, label: int, prior=None, **options: object) -> tuple[Tensor, GaussianPrior]:
+    classifier = NoisyClassifier(Brightness(), torch.tensor([0.01, 80.0]), classes=Recorded.classes, size=SIDE)
+    refiner = GaussianPrior(0.0, 3.0)
+    values = complete.checked({"mask": mask, "label": "bright", "steps": 6, **options})
+    values |= {"label": torch.tensor([label]), "classifier": classifier, "refiner": Tiled(refiner)}
+    with torch.no_grad():
+        got = complete(y, prior or Tiled(Recorded(0.0, 0.3)), ImageNoise(range(len(y))), **values)
+    return got, refiner
+
+
+def test_the_class_decides_and_known_pixels_stay() -> None:
+    y, hole = torch.rand(1, 3, 70, 50, generator=torch.Generator().manual_seed(0)) * 0.2, box(70, 20, 40)[..., :50]
+    (dark, refiner), (bright, _), (free, _) = (run(y, hole, k, guidance=g) for k, g in ((0, 50), (1, 50), (1, 0.0)))
+    inside = (hole > 0.5).expand_as(y)
+    for got in (dark, bright, free):
+        assert torch.equal(got[~inside], y[~inside])
+    assert dark[inside].mean() < free[inside].mean() - 0.03 < bright[inside].mean() - 0.06, "each class draws its way"
+    assert {seen[-1] for seen in refiner.seen} == {32, 40}, "16 is the prior's, then twofold up to the square"
+
+
+def test_photos_smaller_than_the_window_and_masks_of_nothing_and_all() -> None:
+    y = torch.zeros(2, 3, 9, 12)
+    hole = torch.zeros(2, 1, 9, 12)
+    hole[0, :, 2:5, 3:7] = 1
+    with pytest.warns(RestorekitWarning, match="marks nothing"):
+        got, _ = run(y, hole, 1)
+    assert torch.equal(got[1], y[1])
+    assert not torch.equal(got[0], y[0])
+    assert run(y, torch.ones(2, 1, 9, 12), 1)[0].shape == y.shape
+
+
+def test_answers_do_not_depend_on_the_batch() -> None:
+    y, hole = torch.rand(2, 3, 24, 24), box(24, 8, 14)
+    both, _ = run(y, hole, 1)
+    torch.testing.assert_close(run(y[:1], hole, 1)[0], both[:1])
+    assert not torch.equal(both[0], both[1])
+
+
+def test_guidance_without_a_classifier_needs_a_prior_for_it() -> None:
+    y, hole = torch.zeros(1, 3, 24, 24), box(24, 8, 14)
+    assert run(y, hole, 1, guide="free")[0].shape == y.shape
+    with pytest.raises(ModelError, match="not trained without labels"):
+        run(y, hole, 1, Tiled(GaussianPrior()), guide="free")
+
+
+def test_squares() -> None:
+    hole = torch.zeros(1, 1, 40, 60)
+    hole[..., 0:6, 50:60] = 1
+    assert square_around(hole, 8) == Square(0, 40, 20)
+    assert square_around(hole, 30) == Square(0, 30, 30)
+    assert square_around(hole, 50) == Square(-5, 10, 50)
+    x = torch.rand(1, 1, 40, 60)
+    for square in (Square(0, 40, 20), Square(-5, 10, 50), Square(-10, -10, 80)):
+        part = square.cut(x, 7.0)
+        assert part.shape == (1, 1, square.side, square.side)
+        assert torch.equal(square.put(part, x), x)
+        assert (square.put(part + 1, x) != x).sum() == (part != 7).sum()
