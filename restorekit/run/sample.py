@@ -79,9 +79,9 @@ def _one(sampler: str, prior: Denoiser, start: Tensor, ladder: Tensor, noise: Im
     return {"euler": sample_euler, "heun": sample_heun, "dpmpp-2m": sample_dpmpp_2m}[sampler](prior, x, ladder)
 
 
-def write_grid(images: Tensor, path: Path) -> None:
-    """Images (N, C, H, W) in [-1, 1] as one picture, in about as many rows as columns; written atomically."""
-    columns = int(len(images) ** 0.5 + 0.999)
+def write_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
+    """Images (N, C, H, W) in [-1, 1] as one picture, by default in about as many rows as columns; written atomically."""
+    columns = columns or int(len(images) ** 0.5 + 0.999)
     grid = make_grid(images, nrow=columns, padding=GAP, pad_value=1.0)
     blank = torch.zeros(*grid.shape[1:], 3, dtype=torch.uint8).numpy()
     write_photo(Photo(blank).with_tensor(grid), path)
