@@ -80,7 +80,7 @@ def _one(sampler: str, prior: Denoiser, start: Tensor, ladder: Tensor, noise: Im
 
 
 def write_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
-    """Images (N, C, H, W) in [-1, 1] as one picture, by default in about as many rows as columns; written atomically."""
+    """Images (N, C, H, W) in [-1, 1] as one picture, by default about as many rows as columns; written atomically."""
     columns = columns or int(len(images) ** 0.5 + 0.999)
     grid = make_grid(images, nrow=columns, padding=GAP, pad_value=1.0)
     blank = torch.zeros(*grid.shape[1:], 3, dtype=torch.uint8).numpy()
