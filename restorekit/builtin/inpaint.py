@@ -50,8 +50,9 @@ def inpaint(
 ) -> Tensor:
     """Fill the pixels that a mask marks; all others come back bit for bit.
 
-    mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al. 2021), from a smooth fill; a
-    prior that fills (see `Denoiser`) starts it from its own E[x0 | known pixels], the first of the steps.
+    mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al. 2021), from a smooth fill; of a
+    prior that fills (see `Denoiser`) its own E[x0 | known pixels], the mean over four turns of the image
+    (self-ensemble, Timofte et al. 2016), and a short loop after it.
     sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022), a prior of
     partial noise being told which pixels are clean, and wide holes being filled at a small size first; or annealed
     Langevin dynamics (Song and Ermon 2019, algorithm 2, with Leimkuhler and Matthews' updates).
@@ -88,6 +89,8 @@ def inpaint(
 
 def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     """The least-squares answer for one image (1, C, H, W)."""
+    import torch
+
     from restorekit.builtin.drawing import view_of
 
     known, first = rk.Masking(~hole), rk.smooth_fill(y, hole)
@@ -95,7 +98,9 @@ def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     views = [view_of(rk.turned(prior, 3 * i % rk.TURNS), hole, first) for i in range(rk.TURNS)]
     high = MEAN_FROM
     if prior.fills:
-        first, steps, high = rk.denoise_at(views[0], first, math.inf), steps - 1, REFINE_FROM
+        turns = min(steps, FILL_TURNS)
+        first = torch.stack([rk.denoise_at(view, first, math.inf) for view in views[:turns]]).mean(0)
+        steps, high = min(steps - turns, REFINE_STEPS), REFINE_FROM
         if not steps:
             return first
     ladder = rk.geometric_ladder(high, MEAN_TO, steps)
@@ -135,7 +140,9 @@ def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps
 # Holes up to this many pixels wide are filled with the mean.
 NARROW = 12.0
 # First and last sigma of the plug-and-play loop, from a smooth fill and from the prior's own.
-MEAN_FROM, REFINE_FROM, MEAN_TO = 0.3, 0.07, 0.01
+MEAN_FROM, REFINE_FROM, MEAN_TO = 0.3, 0.03, 0.01
+# Ways that a prior that fills sees the image before that loop, and the loop's steps then: more change nothing.
+FILL_TURNS, REFINE_STEPS = 4, 4
 
 
 @rk.hookimpl
