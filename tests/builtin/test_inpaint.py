@@ -71,7 +71,7 @@ def test_samples_of_a_prior_of_partial_noise_are_draws_of_the_posterior() -> Non
 
 def test_the_mean_of_any_prior_comes_near_the_posterior_mean() -> None:
     prior, y, hole, mean, _ = posterior_problem()
-    prior.partial_noise = False
+    prior.partial_noise = prior.fills = False
     got = run(prior, y, hole, mode="mean", steps=100)[hole]
     assert (got - mean).abs().max() < 0.1
 
