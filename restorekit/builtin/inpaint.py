@@ -100,6 +100,7 @@ def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     if prior.fills:
         turns = min(steps, FILL_TURNS)
         first = torch.stack([rk.denoise_at(view, first, math.inf) for view in views[:turns]]).mean(0)
+        views = views[turns:] + views[:turns]
         steps, high = min(steps - turns, REFINE_STEPS), REFINE_FROM
         if not steps:
             return first
