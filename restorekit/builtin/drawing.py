@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Where drawing starts: noise that hides the first answer altogether.
 DRAW_FROM = 4.0
+# Where it starts from the prior's own least-squares fill: noise that hides what this one lacks.
+FILL_FROM = 1.0
 # And where it starts from an answer at half the size: noise that hides the detail this one lacks.
 SCALE_FROM = 0.5
 

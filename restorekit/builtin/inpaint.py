@@ -54,7 +54,9 @@ def inpaint(
     prior that fills (see `Denoiser`) its own E[x0 | known pixels], the mean over four turns of the image
     (self-ensemble, Timofte et al. 2016), and a short loop after it.
     sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022), a prior of
-    partial noise being told which pixels are clean, and wide holes being filled at a small size first; or annealed
+    partial noise being told which pixels are clean, one that fills starting from its own fill under noise of sigma 1
+    (on two photos with squares of 40 pixels 1 to 2 dB better than from pure noise; spread that the prior has beyond
+    sigma 1 is lost), and wide holes being filled at a small size first; or annealed
     Langevin dynamics (Song and Ermon 2019, algorithm 2, with Leimkuhler and Matthews' updates).
     """
     import warnings
@@ -114,13 +116,15 @@ def _sample(
     y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float, scales: int
 ) -> Tensor:
     """One plausible answer for one image (1, C, H, W)."""
-    from restorekit.builtin.drawing import DRAW_FROM, SCALE_FROM, draw_from
+    from restorekit.builtin.drawing import DRAW_FROM, FILL_FROM, SCALE_FROM, draw_from, view_of
     from restorekit.builtin.holes import enlarged, halved
 
     first, sigma = rk.smooth_fill(y, hole), DRAW_FROM
     if scales > 1 and not hole.all():
         small = _sample(*halved(y, hole), prior, noise, steps, resample, eta, scales - 1)
         first, sigma = enlarged(small, y).where(hole, y), SCALE_FROM
+    elif prior.fills and not hole.all():
+        first, sigma = rk.denoise_at(view_of(prior, hole, first), first, math.inf), FILL_FROM
     return draw_from(first, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
 
 
