@@ -174,3 +174,23 @@ def test_a_wide_hole_is_filled_from_small_to_large() -> None:
     sizes.clear()
     run(Watched(0.2, 0.05), y, hole, mode="sample", steps=5, scales=1)
     assert sizes == [128] * 5
+
+
+def test_a_prior_that_fills_is_asked_for_its_fill_first() -> None:
+    _, y, hole, _, _ = posterior_problem()
+    levels: list[float] = []
+
+    class Watched(CorrelatedPrior):
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            levels.append(float(sigma.max()))
+            return super().__call__(x, sigma, label)
+
+    run(Watched(), y, hole, mode="mean")
+    assert levels[:4] == [float("inf")] * 4
+    assert len(levels) == 8
+    assert max(levels[4:]) < 0.04
+    levels.clear()
+    run(Watched(), y, hole, mode="sample", scales=1, steps=6)
+    assert levels[0] == float("inf")
+    assert levels[1] == pytest.approx(1.0)
+    assert len(levels) == 7
