@@ -33,13 +33,16 @@ def complete(
 ) -> Tensor:
     """Fill a hole with what a class says; all other pixels come back bit for bit.
 
-    A square around the hole is brought to the prior's window and filled there under guidance (Dhariwal and Nichol 2021,
-    algorithm 2, or Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint). The fill is then enlarged
-    twofold at a time and refined by the refiner, to which the classes mean nothing, until it has the photo's size.
+    A square around the hole (one after the other, if holes lie far apart) is brought to the prior's window and filled
+    there under guidance (Dhariwal and Nichol 2021, algorithm 2, or Ho and Salimans 2022), with the known pixels imposed
+    (DDNM, RePaint). The fill is then enlarged twofold at a time and refined by the refiner, to which the classes mean
+    nothing, until it has the photo's size.
     """
     import warnings
 
     import torch
+
+    from restorekit.builtin.holes import apart
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     if guide == "classifier":
@@ -56,14 +59,18 @@ def complete(
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
             filled.append(image)
             continue
-        led = rk.Labelled(leaning, label)
-        filled.append(_fill(image, hole, led, refiner, own, side, steps, resample, eta, guide == "free"))
+        led, unknown = rk.Labelled(leaning, label), hole
+        for part in apart(hole, side):
+            answer = _fill(image, part, unknown, led, refiner, own, side, steps, resample, eta, guide == "free")
+            image, unknown = torch.where(part, answer, image), unknown & ~part
+        filled.append(image)
     return torch.where(holes, torch.cat(filled), y)
 
 
 def _fill(
     y: Tensor,
-    hole: Tensor,
+    part: Tensor,
+    unknown: Tensor,
     prior: Denoiser,
     refiner: Denoiser,
     noise: ImageNoise,
@@ -73,21 +80,21 @@ def _fill(
     eta: float,
     clip: bool,
 ) -> Tensor:
-    """One photo (1, C, H, W) with an answer in its hole."""
+    """One photo (1, C, H, W) with an answer in a part of its hole, of which more may be unknown."""
     from restorekit.builtin.drawing import SCALE_FROM, draw_from
     from restorekit.builtin.holes import enlarged, shrunk, square_around
 
-    square = square_around(hole, side)
+    square = square_around(part, side)
     # What lies outside the photo is unknown too.
-    part, gap = square.cut(y, 0.0), square.cut(hole.float(), 1.0) > 0
-    small, narrow = shrunk(part, gap, (side, side))
+    seen, gap = square.cut(y, 0.0), square.cut(unknown.float(), 1.0) > 0
+    small, narrow = shrunk(seen, gap, (side, side))
     answer = draw_from(
         small.masked_fill(narrow, 0), prior.sigma_max, narrow, prior, noise, steps=steps, eta=eta, resample=resample,
         clip=clip,
     )  # fmt: skip
     while side < square.side:
         side = min(2 * side, square.side)
-        small, narrow = shrunk(part, gap, (side, side))
+        small, narrow = shrunk(seen, gap, (side, side))
         first = enlarged(answer, small).where(narrow, small)
         answer = draw_from(first, SCALE_FROM, narrow, refiner, noise, steps=steps, eta=eta, resample=1)
     return square.put(answer, y)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_cdt
+from scipy.ndimage import label as connected
 from torch import Tensor
 
 # Width of a hole that a prior of local structure fills in one go, and the least side of an image for one.
@@ -90,6 +93,17 @@ def square_around(hole: Tensor, least: int) -> Square:
         for marked, length in ((rows, hole.shape[-2]), (columns, hole.shape[-1]))
     )
     return Square(top, left, side)
+
+
+def apart(hole: Tensor, reach: int) -> list[Tensor]:
+    """The parts of a hole (1, 1, H, W) that lie far from each other, each like it: pixels are of one part when a chain
+    of marked squares of a grid, `reach` pixels wide, touching by a side or a corner, leads from one to the other."""
+    height, width = hole.shape[-2:]
+    marked = F.max_pool2d(hole.float(), reach, ceil_mode=True)
+    numbers, count = connected(marked[0, 0].cpu().numpy(), structure=np.ones((3, 3)))
+    grid = torch.from_numpy(numbers).to(hole.device)
+    fine = grid.repeat_interleave(reach, 0).repeat_interleave(reach, 1)[:height, :width]
+    return [hole & (fine == number) for number in range(1, count + 1)]
 
 
 def _placed(first: int, side: int, length: int) -> int:

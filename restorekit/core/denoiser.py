@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -57,8 +57,28 @@ def denoise_at(prior: Denoiser, x: Tensor, sigma: float | Tensor) -> Tensor:
 
 @runtime_checkable
 class VarianceDenoiser(Protocol):
-    """A denoiser that has also learned the variance of a reverse step (Nichol and Dhariwal 2021)."""
+    """A denoiser that may have learned the variance of a reverse step as well (Nichol and Dhariwal 2021).
+
+    Attributes:
+        learned_variance: True when it has.
+    """
+
+    learned_variance: bool
 
     def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """D(x, sigma, label), and the fraction v in about [-1, 1] between the bounds of the log-variance, or None."""
         ...
+
+
+def learned_variance(prior: Denoiser) -> bool:
+    """True when the prior has learned the variance of a reverse step."""
+    return bool(getattr(prior, "learned_variance", False))
+
+
+def denoised_with_variance(
+    prior: Denoiser, x: Tensor, sigma: Tensor, label: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """D(x, sigma, label), with the fraction of the variance from a prior that knows it, None from others."""
+    if learned_variance(prior):
+        return cast(VarianceDenoiser, prior).with_variance(x, sigma, label)
+    return prior(x, sigma, label), None

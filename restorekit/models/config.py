@@ -53,16 +53,23 @@ class EpsilonConfig(Config):
     """How often the network looks at a hole of which nothing is known, at its own answer from the second time on; 0: it
     was not trained on such holes. Needs partial_noise."""
 
+    self_conditioned: bool = False
+    """The network sees its own first answer in `channels` further input channels (Chen et al. 2022, arXiv 2208.04202):
+    two evaluations for one."""
+
     @model_validator(mode="after")
     def _channels_fit(self) -> EpsilonConfig:
-        wanted = self.channels + (2 if self.partial_noise else 0)
+        wanted = self.channels * (2 if self.self_conditioned else 1) + (2 if self.partial_noise else 0)
         if self.net.in_channels != wanted:
-            raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {wanted} (channels, partial_noise)")
+            why = "channels, partial_noise, self_conditioned"
+            raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {wanted} ({why})")
         if self.net.out_channels not in (self.channels, 2 * self.channels):
             allowed = f"{self.channels}, or {2 * self.channels} with a learned variance"
             raise ValueError(f"net.out_channels is {self.net.out_channels}, allowed: {allowed}")
         if self.looks and not self.partial_noise:
             raise ValueError(f"looks is {self.looks}, but partial_noise is false; allowed: 0")
+        if self.looks and self.self_conditioned:
+            raise ValueError(f"looks is {self.looks}, but self_conditioned is true; allowed: one of them")
         count = None if self.classes is None else len(self.classes)
         if self.net.classes != count and (count is None or self.net.classes != count + 1):
             raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")
@@ -86,7 +93,8 @@ class EpsilonConfig(Config):
         return (
             f"- Network: U-Net, {shape}.\n"
             f"- Process: {schedule.kind} schedule, {schedule.steps} steps, predicts {self.prediction}"
-            f"{', and the variance of a step' if self.learned_variance else ''}."
+            f"{', and the variance of a step' if self.learned_variance else ''}"
+            f"{', seeing its own first answer' if self.self_conditioned else ''}."
             f"{partial if self.partial_noise else ''}"
             f"{'' if self.classes is None else chr(10) + '- Classes: ' + ', '.join(self.classes) + '.'}"
         )
@@ -103,6 +111,8 @@ class EpsilonConfig(Config):
             no_label=self.no_label,
             partial_noise=self.partial_noise,
             looks=self.looks,
+            learned_variance=self.learned_variance,
+            self_conditioned=self.self_conditioned,
             time_scale=self.schedule.time_scale,
             multiple=self.net.factor,
         )

@@ -47,6 +47,10 @@ class EpsilonPrior(nn.Module):
         no_label: the label that stands for none, of a prior trained without labels as well.
         looks: how often the network looks at a hole of which nothing is known (sigma = inf): at the guess that it is
             given, then at its own answers. 0: it was not trained for that.
+        learned_variance: the network's second half of channels interpolates the variance of a step.
+        self_conditioned: the network has C further input channels, for an estimate of the clean image. D is then its
+            second answer, with its first one there (Chen et al. 2022, arXiv 2208.04202, section 3.2; their sampler
+            takes the estimate of the step before instead, which spares an evaluation but makes D depend on its past).
         time_scale: the network sees t * time_scale (1000 / steps where guided-diffusion "rescales timesteps").
         multiple: the network takes heights and widths that are multiples of this; others are padded by reflection.
     """
@@ -65,6 +69,8 @@ class EpsilonPrior(nn.Module):
         no_label: int | None = None,
         partial_noise: bool = False,
         looks: int = 0,
+        learned_variance: bool = False,
+        self_conditioned: bool = False,
         time_scale: float = 1.0,
         multiple: int = 1,
     ) -> None:
@@ -74,14 +80,9 @@ class EpsilonPrior(nn.Module):
         self.channels, self.size, self.classes, self.multiple = channels, size, classes, multiple
         self.partial_noise, self.fills = partial_noise, looks > 0
         self.no_label, self.looks = no_label, looks
+        self.learned_variance, self.self_conditioned = learned_variance, self_conditioned
         self.sigma_min, self.sigma_max = float(table[0]), float(table[-1])
         self.table = table.detach().double().cpu()
-
-    @property
-    def learned_variance(self) -> bool:
-        """The network interpolates the variance of a step as well."""
-        out = getattr(getattr(self.net, "config", None), "out_channels", self.channels)
-        return bool(out == 2 * self.channels)
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """D(x, sigma, label); see `Denoiser`."""
@@ -94,7 +95,8 @@ class EpsilonPrior(nn.Module):
         """
         unknown = per_image(sigma, x).isinf()
         if not unknown.any():
-            return self.look(x, sigma, label)
+            estimate = self.look(x, sigma, label)[0] if self.self_conditioned else None
+            return self.look(x, sigma, label, estimate=estimate)
         if not self.fills:
             raise ValueError("EpsilonPrior: sigma is inf, but the prior was not trained on holes")
         for number in range(self.looks - 1):
@@ -102,11 +104,17 @@ class EpsilonPrior(nn.Module):
         return self.look(x, sigma, label, self.looks - 1)
 
     def look(
-        self, x: Tensor, sigma: Tensor, label: Tensor | None = None, number: int | Tensor = 0
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        label: Tensor | None = None,
+        number: int | Tensor = 0,
+        estimate: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """One evaluation of the network, as `with_variance`.
 
         number: of the look at unknown pixels, from 0; one, or one for each image (N,).
+        estimate: of the clean image, like x, for a network that is self-conditioned; 0 by default.
         """
         height, width = x.shape[-2:]
         if label is None and self.classes is not None:
@@ -126,6 +134,8 @@ class EpsilonPrior(nn.Module):
             seen = torch.cat([seen, where, unknown.expand_as(where)], dim=1)
         elif sigma.ndim != 1:
             raise ValueError("EpsilonPrior: sigma is a map, but the prior was not trained on partial noise")
+        if self.self_conditioned:
+            seen = torch.cat([seen, torch.zeros_like(x) if estimate is None else estimate], dim=1)
         step = step_of(level, self.table)
         if self.partial_noise:
             # Steps of their own, so that filling shares no embedding with denoising.

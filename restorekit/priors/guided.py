@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from restorekit.core.denoiser import Denoiser, per_image
+from restorekit.core.denoiser import Denoiser, denoised_with_variance, learned_variance, per_image
 from restorekit.errors import ModelError, OptionError
 from restorekit.priors.epsilon import step_of
 
@@ -83,14 +83,21 @@ class ClassifierGuided:
         self.size: int | None = classifier.size
         self.classes: tuple[str, ...] | None = classifier.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.learned_variance = learned_variance(prior)
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, C, size, size), sigma (N,), label (N,); without a label it is the prior."""
-        denoised = self.prior(x, sigma, label if self.prior.classes is not None else None)
+        return self.with_variance(x, sigma, label)[0]
+
+    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The same with the prior's fraction of the variance; see `VarianceDenoiser`."""
+        own = label if self.prior.classes is not None else None
+        denoised, fraction = denoised_with_variance(self.prior, x, sigma, own)
         denoised = denoised.clamp(-1, 1) if self.clip else denoised
         if label is None or self.scale == 0:
-            return denoised
-        return denoised + self.scale * per_image(sigma, x) ** 2 * self.classifier.gradient(x, sigma, label)
+            return denoised, fraction
+        slope = self.classifier.gradient(x, sigma, label)
+        return denoised + self.scale * per_image(sigma, x) ** 2 * slope, fraction
 
 
 class ClassifierFree:
@@ -110,11 +117,18 @@ class ClassifierFree:
         self.prior, self.scale, self.no_label = prior, scale, int(none)
         self.channels, self.size, self.levels, self.classes = prior.channels, prior.size, prior.levels, prior.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.learned_variance = learned_variance(prior)
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """x (N, C, H, W), sigma (N,), label (N,); without a label it is the prior without one."""
+        return self.with_variance(x, sigma, label)[0]
+
+    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The same with the fraction of the variance given the label; see `VarianceDenoiser`."""
         nothing = torch.full((len(x),), self.no_label, device=x.device)
         if label is None:
-            return self.prior(x, sigma, nothing)
-        given = self.prior(x, sigma, label)
-        return given if self.scale == 0 else given + self.scale * (given - self.prior(x, sigma, nothing))
+            return denoised_with_variance(self.prior, x, sigma, nothing)
+        given, fraction = denoised_with_variance(self.prior, x, sigma, label)
+        if self.scale == 0:
+            return given, fraction
+        return given + self.scale * (given - self.prior(x, sigma, nothing)), fraction

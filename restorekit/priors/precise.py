@@ -26,6 +26,12 @@ class InBfloat16:
         with torch.autocast(self.device_type, torch.bfloat16):
             return self.prior(x, sigma, label)
 
+    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """D and the fraction of the variance; see `VarianceDenoiser`."""
+        with torch.autocast(self.device_type, torch.bfloat16):
+            result: tuple[Tensor, Tensor | None] = getattr(self.prior, "with_variance")(x, sigma, label)  # noqa: B009
+            return result
+
     def __getattr__(self, name: str) -> Any:
         if name in ("prior", "device_type"):
             raise AttributeError(name)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from restorekit.core.denoiser import Denoiser
+from restorekit.core.denoiser import Denoiser, learned_variance
 from restorekit.core.ladders import ladder_for
 from restorekit.core.noise import ImageNoise, image_seed
 from restorekit.errors import OptionError, unknown
@@ -73,7 +73,7 @@ def _one(sampler: str, prior: Denoiser, start: Tensor, ladder: Tensor, noise: Im
         uniform = 2 * torch.special.ndtr(start) - 1
         return sample_langevin(prior, uniform, ladder, noise, inner_steps=inner_steps)
     if sampler == "ancestral":
-        return sample_ancestral(prior, x, ladder, noise)
+        return sample_ancestral(prior, x, ladder, noise, variance="learned" if learned_variance(prior) else "small")
     if sampler == "ddim":
         return sample_ddim(prior, x, ladder, noise)
     return {"euler": sample_euler, "heun": sample_heun, "dpmpp-2m": sample_dpmpp_2m}[sampler](prior, x, ladder)

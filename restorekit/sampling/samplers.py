@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from restorekit.core.denoiser import Denoiser, VarianceDenoiser, denoise_at
+from restorekit.core.denoiser import Denoiser, denoise_at, denoised_with_variance, learned_variance
 
 OnStep = Callable[[int, Tensor, Tensor], None]
 Variance = Literal["small", "large", "learned"]
@@ -64,12 +64,12 @@ def sample_ancestral(
     Nichol 2021, algorithm 1). at: the algorithm as printed evaluates it at the mean, the authors' code at the state
     x_t, for which the classifier was trained: the default, which also replays their chains.
     """
-    if variance == "learned" and not isinstance(prior, VarianceDenoiser):
+    if variance == "learned" and not learned_variance(prior):
         raise ValueError("sample_ancestral: variance='learned', but the prior has no learned variance")
     for index, t, s in _steps(ladder):
         fraction = None
-        if variance == "learned" and isinstance(prior, VarianceDenoiser):
-            denoised, fraction = prior.with_variance(x, torch.full((x.shape[0],), t, device=x.device))
+        if variance == "learned":
+            denoised, fraction = denoised_with_variance(prior, x, torch.full((x.shape[0],), t, device=x.device))
         else:
             denoised = denoise_at(prior, x, t)
         denoised = denoised.clamp(-1, 1) if clip else denoised

@@ -45,7 +45,8 @@ class Progress:
 def learning_rate(plan: OptimizerPlan, steps: int, step: int) -> float:
     """Learning rate of optimizer step number `step`, counted from 0, of `steps`."""
     warm = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
-    fall = 0.5 * (1 + math.cos(math.pi * step / steps)) if plan.decay == "cosine" else 1.0
+    done = step / steps
+    fall = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "none": 1.0}[plan.decay]
     return plan.lr * warm * fall
 
 

@@ -41,6 +41,28 @@ def prepared(
     return clean, label
 
 
+# Share of the images that a self-conditioned network is shown its own first answer of (Chen et al. 2022, section 3.2).
+SHOWN = 0.5
+
+
+def own_estimate(
+    trained: EpsilonPrior, noisy: Tensor, sigma: Tensor, label: Tensor | None, generator: torch.Generator
+) -> Tensor | None:
+    """The first answer of a self-conditioned network without gradients, 0 for half of the images; None for others."""
+    if not trained.self_conditioned:
+        return None
+    with torch.no_grad():
+        estimate = trained.look(noisy, sigma, label)[0]
+    forget_casts()
+    shown = torch.rand(len(noisy), generator=generator, device=generator.device) < SHOWN
+    return estimate * per_image(shown, estimate)
+
+
+def forget_casts() -> None:
+    """Some versions of torch would use the casts of evaluations without gradients again, without gradients."""
+    torch.clear_autocast_cache()
+
+
 class Denoising(nn.Module):
     """((D - x0) / sigma)^2 for priors that predict one thing and have no variance; partial noise where planned."""
 
@@ -70,9 +92,17 @@ class Denoising(nn.Module):
         if plan.loss.objective == "sliced":
             directions = torch.randn(clean.shape, generator=generator, device=clean.device)
             return self._sliced(noisy, sigma, directions)
-        fills = where is not None and prior.fills
-        denoised = self._looks(noisy, level, label, generator) if fills else prior(noisy, level, label)
+        denoised = self._denoised(noisy, level, label, generator)
         return denoising_loss(plan.loss, self.prediction, denoised, clean, seen_level(sigma), weight)
+
+    def _denoised(self, noisy: Tensor, level: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
+        prior = self.trained
+        if not isinstance(prior, EpsilonPrior):
+            answer: Tensor = prior(noisy, level, label)
+            return answer
+        if prior.fills:
+            return self._looks(noisy, level, label, generator)
+        return prior.look(noisy, level, label, estimate=own_estimate(prior, noisy, level, label, generator))[0]
 
     def _looks(self, noisy: Tensor, level: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
         """D, of unknown pixels at a random look, after the looks before it."""
@@ -87,8 +117,7 @@ class Denoising(nn.Module):
                     own = None if label is None else label[chosen]
                     answer = prior.look(noisy[chosen], level[chosen], own, number)[0]
                 noisy[chosen] = torch.where(unknown[chosen], answer, noisy[chosen])
-        # Some versions of torch would use the casts of these evaluations again, without gradients.
-        torch.clear_autocast_cache()
+        forget_casts()
         return prior.look(noisy, level, label, numbers)[0]
 
     def _sliced(self, noisy: Tensor, sigma: Tensor, directions: Tensor) -> Tensor:
@@ -125,7 +154,8 @@ class LearnedVariance(nn.Module):
         noisy = clean + per_image(sigma, clean) * noise
         if self.plan.run.channels_last:
             noisy = noisy.contiguous(memory_format=torch.channels_last)
-        denoised, fraction = self.trained.with_variance(noisy, sigma, label)
+        estimate = own_estimate(self.trained, noisy, sigma, label, generator)
+        denoised, fraction = self.trained.look(noisy, sigma, label, estimate=estimate)
         kept = denoised if alone else denoised.detach()
         bound = bound_term(clean, kept, noisy / scale, self.trained.table, index, "learned", fraction)
         if alone:

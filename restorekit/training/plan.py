@@ -19,6 +19,8 @@ FAMILIES: dict[str, type[BaseModel]] = {
     "score": ScoreConfig,
     "classifier": NoisyClassifierConfig,
 }
+# What stands for the names of the classes in a plan that takes them from its data.
+FROM_FOLDERS = "folders"
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -109,8 +111,8 @@ class OptimizerPlan(Config):
     clip: Positive | None = 1.0
     """Largest gradient norm; null for none."""
     warmup: int = Field(200, ge=0)
-    decay: Literal["cosine", "none"] = "cosine"
-    """cosine falls to zero at the last step."""
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    """cosine and linear fall to zero at the last step."""
 
 
 class RunPlan(Config):
@@ -195,6 +197,8 @@ class Plan(Config):
                 what = "model.family is 'classifier'" if not learned else "the network learns a variance"
                 allowed = getattr(plain, name)
                 raise ValueError(f"loss.{name} is {getattr(self.loss, name)!r}, but {what}; allowed: {allowed!r}")
+        if self.loss.objective == "sliced" and getattr(self.model, "self_conditioned", False):
+            raise ValueError("loss.objective is 'sliced', but model.self_conditioned is true; allowed: false")
         if self.loss.objective == "sliced" and self.model.classes is not None:
             raise ValueError("loss.objective is 'sliced', but model.classes is given; allowed: no classes")
 
@@ -223,10 +227,25 @@ def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
         raise OptionError(f"{path}: not a readable TOML plan ({error})") from error
     for override in overrides:
         _apply(raw, override)
+    _name_classes(raw)
     try:
         return Plan.model_validate(_with_null(raw))
     except ValidationError as error:
         raise OptionError(f"{path}: {_explain(error)}") from error
+
+
+def _name_classes(raw: dict[str, Any]) -> None:
+    """`model.classes = "folders"` becomes the sorted names of the sub-folders of data.folder."""
+    model, data = raw.get("model"), raw.get("data")
+    if not isinstance(model, dict) or model.get("classes") != FROM_FOLDERS:
+        return
+    folder = Path(str(data.get("folder", ""))) if isinstance(data, dict) else Path()
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not names:
+        raise OptionError(
+            f"model.classes is {FROM_FOLDERS!r}, but data.folder, {folder}, has no folders (in {Path.cwd()})"
+        )
+    model["classes"] = names
 
 
 def _with_null(value: Any) -> Any:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.builtin.complete import complete
-from restorekit.builtin.holes import Square, square_around
+from restorekit.builtin.holes import Square, apart, square_around
 from restorekit.core.noise import ImageNoise
 from restorekit.errors import ModelError, RestorekitWarning
 from restorekit.priors.guided import NoisyClassifier
@@ -91,3 +91,25 @@ def test_squares() -> None:
         assert part.shape == (1, 1, square.side, square.side)
         assert torch.equal(square.put(part, x), x)
         assert (square.put(part + 1, x) != x).sum() == (part != 7).sum()
+
+
+def test_parts_that_lie_apart() -> None:
+    hole = torch.zeros(1, 1, 50, 90, dtype=torch.bool)
+    hole[..., 2:5, 2:5] = hole[..., 6:9, 10:13] = hole[..., 40:49, 70:88] = True
+    first, second = apart(hole, 8)
+    assert torch.equal(first | second, hole)
+    assert first.sum() == 18, "the two near ones are one"
+    (alone,) = apart(hole, 64)
+    assert torch.equal(alone, hole)
+    assert apart(torch.zeros_like(hole), 8) == []
+
+
+def test_holes_far_apart_are_filled_one_by_one_at_full_detail() -> None:
+    y = torch.zeros(1, 3, 40, 200)
+    hole = torch.zeros(1, 1, 40, 200)
+    hole[..., 10:18, 4:12] = hole[..., 10:18, 180:188] = 1
+    prior = Recorded(0.0, 0.3)
+    got, refiner = run(y, hole, 1, Tiled(prior))
+    assert (got != y).any(1).sum() == hole.sum()
+    assert {seen[-1] for seen in prior.seen} == {SIDE}
+    assert not refiner.seen, "each square is as small as the window"

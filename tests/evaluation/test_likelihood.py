@@ -28,6 +28,7 @@ def test_the_bound_agrees_with_guided_diffusion(run: str) -> None:
     prior = EpsilonPrior(
         StandIn(variance=facts["var"] == "learned_range"),
         sigmas_from_betas(betas),
+        learned_variance=facts["var"] == "learned_range",
         time_scale=1000 / steps if facts["rescale_timesteps"] else 1.0,
     )
     clean, noise = want[f"input.{facts['inputs']}.x_start"], golden.Recorded(want[f"input.{facts['inputs']}.noise"])

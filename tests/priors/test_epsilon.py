@@ -77,3 +77,21 @@ class _Wrapped(torch.nn.Module):
 
     def forward(self, x, t, label=None):
         return self.function(x, t, label)
+
+
+def test_a_self_conditioned_network_sees_its_first_answer() -> None:
+    seen: list[torch.Tensor] = []
+
+    def net(x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
+        seen.append(x)
+        return x[:, :3] * 0.5 + x[:, 3:] * 0.25
+
+    prior = EpsilonPrior(_Wrapped(net), TABLE, prediction="x0", self_conditioned=True)
+    x, sigma = torch.randn(2, 3, 4, 4), torch.tensor([0.5, 2.0])
+    got = prior(x, sigma)
+    assert [tuple(state.shape) for state in seen] == [(2, 6, 4, 4)] * 2
+    assert not seen[0][:, 3:].any()
+    first = seen[0][:, :3] * 0.5
+    assert torch.equal(seen[1][:, 3:], first)
+    torch.testing.assert_close(got, first + 0.25 * first)
+    assert torch.equal(prior.look(x, sigma)[0], first)

@@ -4,11 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.core.denoiser import per_image
+from restorekit.core.denoiser import Denoiser, denoised_with_variance, learned_variance, per_image
+from restorekit.core.noise import ImageNoise
 from restorekit.errors import ModelError, OptionError
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import ClassifierFree, ClassifierGuided, NoisyClassifier
+from restorekit.priors.labelled import Labelled
+from restorekit.priors.precise import InBfloat16
 from restorekit.priors.tiled import Tiled
+from restorekit.sampling.samplers import Variance, sample_ancestral
 from tests.priors.gaussian import GaussianPrior
 
 MEANS, STD = (-0.1, 0.2), 0.3
@@ -70,6 +74,48 @@ def test_guidance_without_a_classifier() -> None:
     assert torch.equal(ClassifierFree(Mixture(), 0.0)(x, sigma, label), given)
     assert torch.equal(ClassifierFree(Mixture(), 9.0)(x, sigma), none)
     assert ClassifierFree(Grey(Mixture()), 1.0).no_label == 2
+
+
+class WithVariance(Mixture):
+    learned_variance = True
+
+    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self(x, sigma, label), torch.full_like(x, 0.5 if label is None else -0.5)
+
+
+def test_wrappers_hand_on_the_learned_variance() -> None:
+    x, sigma, label = states()
+    prior = WithVariance()
+    for wrapped, share in (
+        (Labelled(prior, label), -0.5),
+        (Labelled(prior, None), 0.5),
+        (ClassifierGuided(prior, Exact(), 0.7), -0.5),
+        (ClassifierFree(prior, 0.7), -0.5),
+        (InBfloat16(prior, "cpu"), -0.5),
+    ):
+        assert learned_variance(wrapped)
+        denoised, fraction = denoised_with_variance(wrapped, x, sigma, label)
+        assert torch.equal(denoised, wrapped(x, sigma, label))
+        assert fraction is not None
+        assert fraction.eq(share).all()
+    assert not learned_variance(Labelled(Mixture(), label))
+    assert denoised_with_variance(ClassifierFree(Mixture(), 1.0), x, sigma, label)[1] is None
+
+
+def test_ancestral_sampling_with_a_learned_variance_goes_through_the_wrappers() -> None:
+    ladder = torch.tensor([4.0, 1.0, 0.3, 0.0], dtype=torch.float64)
+    label = torch.tensor([1])
+
+    def drawn(prior: Denoiser, variance: Variance) -> Tensor:
+        noise = ImageNoise([3])
+        start = 4 * noise.like(torch.empty(1, 3, 4, 4))
+        return sample_ancestral(prior, start, ladder, noise, variance=variance)
+
+    learned = drawn(Labelled(ClassifierGuided(WithVariance(), Exact(), 0.0), label), "learned")
+    assert not torch.equal(learned, drawn(Labelled(WithVariance(), label), "small"))
+    assert torch.equal(learned, drawn(Labelled(InBfloat16(WithVariance(), "cpu"), label), "learned"))
+    with pytest.raises(ValueError, match="no learned variance"):
+        drawn(Labelled(Mixture(), label), "learned")
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -103,6 +103,7 @@ def test_chains_replay_guided_diffusion(run: str) -> None:
     prior = EpsilonPrior(
         StandIn(variance=facts["var"] == "learned_range"),
         table,
+        learned_variance=facts["var"] == "learned_range",
         time_scale=1000 / steps if facts["rescale_timesteps"] else 1.0,
     )
     seen = Trajectory(ladder)

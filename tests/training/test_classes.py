@@ -7,10 +7,13 @@ import torch
 
 from restorekit.errors import ImageError, ModelError
 from restorekit.evaluation.classification import evaluate
+from restorekit.models.config import EpsilonConfig
 from restorekit.models.files import WEIGHTS, load_weights
 from restorekit.models.registry import load_model
+from restorekit.nets.unet import UNetConfig
 from restorekit.run.engine import make_engine
 from restorekit.training.loop import Trainer, train
+from restorekit.training.objectives import own_estimate
 from restorekit.training.plan import Plan
 from tests.training.plans import class_photos, conditional_plan, tiny_plan
 
@@ -34,6 +37,36 @@ def test_a_class_conditional_prior_with_a_learned_variance(tmp_path: Path, objec
     with torch.no_grad():
         bright, dark, none = prior(x, sigma, torch.arange(3)).mean((1, 2, 3))
     assert bright > none > dark
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_self_conditioned_network_learns_from_its_own_answers(tmp_path: Path, learned: bool) -> None:
+    net = {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "middle_attention": False}
+    plan = tiny_plan(
+        class_photos(tmp_path / "photos"),
+        model={"self_conditioned": True, "net": {**net, "in_channels": 6, "out_channels": 6 if learned else 3}},
+        noise={"distribution": "uniform-t", "uniform_share": 0.0} if learned else {},
+    )
+    trainer = Trainer(plan, tmp_path / "out")
+    before = trainer.bare.net.input_blocks[0][0].weight[:, 3:].detach().clone()
+    trainer.run()
+    assert not torch.equal(trainer.bare.net.input_blocks[0][0].weight[:, 3:], before)
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert prior.self_conditioned
+    x, sigma = torch.rand(2, 3, 16, 16), torch.ones(2)
+    with torch.no_grad():
+        assert not torch.equal(prior(x, sigma), prior.look(x, sigma)[0])
+
+
+def test_half_of_the_images_are_shown_their_first_answer() -> None:
+    net = UNetConfig(in_channels=6, channels=32, multipliers=(1,), blocks=1)
+    prior = EpsilonConfig(self_conditioned=True, net=net).build()
+    torch.nn.init.normal_(prior.net.out[-1].weight, std=0.1)
+    x, generator = torch.randn(40, 3, 8, 8), torch.Generator().manual_seed(0)
+    estimate = own_estimate(prior, x, torch.ones(40), None, generator)
+    shown = estimate.flatten(1).any(1)
+    assert 10 < shown.sum() < 30
+    torch.testing.assert_close(estimate[shown], prior.look(x, torch.ones(40))[0][shown].detach())
 
 
 def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path, capsys) -> None:

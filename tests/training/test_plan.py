@@ -3,9 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from restorekit.errors import OptionError
-from restorekit.training.plan import read_plan
+from restorekit.models.config import NoisyClassifierConfig
+from restorekit.nets.classifier import Classifier
+from restorekit.nets.unet import UNet
+from restorekit.training.plan import Plan, read_plan
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 MINIMAL = """
@@ -25,9 +29,45 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def classes_of(tmp_path: Path, count: int) -> str:
+    """A `data.folder` with a folder for each class."""
+    for i in range(count):
+        (tmp_path / "classes" / f"n{i:08d}").mkdir(parents=True)
+    return f"data.folder={tmp_path / 'classes'}"
+
+
+NAMED = [path for path in sorted(RECIPES.glob("*.toml")) if "imagenet" not in path.stem]
+
+
+@pytest.mark.parametrize("path", NAMED, ids=lambda path: path.stem)
 def test_shipped_plans_are_valid(path: Path) -> None:
     assert read_plan(path).card.name
+
+
+@pytest.mark.parametrize(("name", "millions"), [("guided", 296), ("classifier", 65)])
+def test_the_plans_of_imagenet_64_have_the_sizes_of_the_paper(tmp_path: Path, name: str, millions: int) -> None:
+    plan = read_plan(RECIPES / f"{name}_imagenet64.toml", [classes_of(tmp_path, 1000)])
+    assert plan.model.classes is not None
+    assert len(plan.model.classes) == 1000
+    assert parameters(plan) == millions
+
+
+def test_the_plan_of_imagenet_256_has_the_size_of_the_paper(tmp_path: Path) -> None:
+    assert parameters(read_plan(RECIPES / "guided_imagenet256.toml", [classes_of(tmp_path, 1000)])) == 554
+
+
+def parameters(plan: Plan) -> int:
+    """Millions (Dhariwal and Nichol 2021, tables 11 and 12)."""
+    kind = Classifier if isinstance(plan.model, NoisyClassifierConfig) else UNet
+    with torch.device("meta"):
+        return round(sum(value.numel() for value in kind(plan.model.net).parameters()) / 1e6)
+
+
+def test_classes_from_folders_need_folders(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"model\.classes is 'folders', but data\.folder, .*nowhere, has no folders"):
+        read_plan(RECIPES / "guided_imagenet64.toml", [f"data.folder={tmp_path / 'nowhere'}"])
+    with pytest.raises(OptionError, match=r"net\.classes is 1000, allowed: the number of names"):
+        read_plan(RECIPES / "guided_imagenet64.toml", [classes_of(tmp_path, 2)])
 
 
 def test_overrides(tmp_path: Path) -> None:
@@ -54,6 +94,7 @@ def test_overrides(tmp_path: Path) -> None:
         ("model.family=gan", "model: .*'gan'.*'epsilon', 'score'"),
         ("loss.objective=slices", r"loss\.objective: .*'denoising', 'sliced' or 'vlb'"),
         ("model.looks=2", "looks is 2, but partial_noise is false"),
+        ("model.self_conditioned=true", r"net\.in_channels is 3, allowed: 6"),
         ("noise.unknown_share=0.5", r"unknown_share is 0\.5, but model\.looks is 0"),
         ("run.steps", "allowed: key.subkey=value"),
     ],

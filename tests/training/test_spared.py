@@ -63,7 +63,7 @@ class Looker(EpsilonPrior):
         super().__init__(nn.Linear(1, 1), TABLE, partial_noise=True, looks=3)
         self.shown: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def look(self, x, sigma, label=None, number=0):  # type: ignore[no-untyped-def]
+    def look(self, x, sigma, label=None, number=0, estimate=None):  # type: ignore[no-untyped-def]
         numbers = torch.as_tensor(number).expand(len(x))
         self.shown.append((x.clone(), sigma, numbers))
         answer = 0.1 * (numbers + 1).reshape(-1, 1, 1, 1).expand_as(x)
