@@ -88,10 +88,10 @@ def _fill(
     # What lies outside the photo is unknown too.
     seen, gap = square.cut(y, 0.0), square.cut(unknown.float(), 1.0) > 0
     small, narrow = shrunk(seen, gap, (side, side))
+    high = min(prior.sigma_max, SURE_FROM) if prior.partial_noise else prior.sigma_max
     answer = draw_from(
-        small.masked_fill(narrow, 0), prior.sigma_max, narrow, prior, noise, steps=steps, eta=eta, resample=resample,
-        clip=clip,
-    )  # fmt: skip
+        small.masked_fill(narrow, 0), high, narrow, prior, noise, steps=steps, eta=eta, resample=resample, clip=clip
+    )
     while side < square.side:
         side = min(2 * side, square.side)
         small, narrow = shrunk(seen, gap, (side, side))
@@ -100,6 +100,8 @@ def _fill(
     return square.put(answer, y)
 
 
+# Where drawing starts with a prior that is told what is clean: noise that hides everything but the mean of a hole.
+SURE_FROM = 20.0
 # Window of a prior of any size.
 LEAST = 64
 

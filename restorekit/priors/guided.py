@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import Denoiser, denoised_with_variance, learned_variance, per_image
+from restorekit.core.noise import ImageNoise
 from restorekit.errors import ModelError, OptionError
 from restorekit.priors.epsilon import step_of
 
@@ -68,9 +69,12 @@ class ClassifierGuided:
         classifier: of the same classes where the prior has some.
         scale: 0 is the prior itself, 1 the formula, more leans further.
         clip: D to [-1, 1] before the gradient is added, as the authors do; the sampler must then not clip.
+
+    Of a prior of partial noise, sigma may be a map: the classifier, which knows whole noise alone, is then shown the
+    clean pixels with as much noise as the others have, always the same.
     """
 
-    partial_noise = fills = False
+    fills = False
 
     def __init__(self, prior: Denoiser, classifier: NoisyClassifier, scale: float = 1.0, *, clip: bool = True) -> None:
         if not scale >= 0:
@@ -79,7 +83,7 @@ class ClassifierGuided:
             names = ", ".join(prior.classes), ", ".join(classifier.classes)
             raise ModelError(f"the prior knows the classes {names[0]}, the classifier {names[1]}")
         self.prior, self.classifier, self.scale, self.clip = prior, classifier, scale, clip
-        self.channels, self.levels = prior.channels, prior.levels
+        self.channels, self.levels, self.partial_noise = prior.channels, prior.levels, prior.partial_noise
         self.size: int | None = classifier.size
         self.classes: tuple[str, ...] | None = classifier.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
@@ -96,8 +100,17 @@ class ClassifierGuided:
         denoised = denoised.clamp(-1, 1) if self.clip else denoised
         if label is None or self.scale == 0:
             return denoised, fraction
-        slope = self.classifier.gradient(x, sigma, label)
+        slope = self.classifier.gradient(*_whole(x, sigma), label)
         return denoised + self.scale * per_image(sigma, x) ** 2 * slope, fraction
+
+
+def _whole(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """An image whose noise is sigma, a map, with the noise of the highest level everywhere, and that level (N,)."""
+    if sigma.ndim == 1:
+        return x, sigma
+    level = sigma.amax((1, 2, 3))
+    missing = (per_image(level, x) ** 2 - sigma**2).clamp(min=0).sqrt()
+    return x + missing * ImageNoise([0]).like(x[:1]), level
 
 
 class ClassifierFree:
@@ -106,7 +119,7 @@ class ClassifierFree:
     Ho and Salimans 2022, equation 6, whose w is the scale. The prior says which label stands for none (`no_label`).
     """
 
-    partial_noise = fills = False
+    fills = False
 
     def __init__(self, prior: Denoiser, scale: float) -> None:
         if not scale >= 0:
@@ -117,6 +130,7 @@ class ClassifierFree:
         self.prior, self.scale, self.no_label = prior, scale, int(none)
         self.channels, self.size, self.levels, self.classes = prior.channels, prior.size, prior.levels, prior.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.partial_noise = prior.partial_noise
         self.learned_variance = learned_variance(prior)
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:

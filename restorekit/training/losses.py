@@ -44,7 +44,7 @@ def partial_noise(
     levels = (plan.partial_mean + plan.partial_std * normal).exp()
     unknown = torch.rand(count, generator=generator, device=device) < plan.unknown_share
     levels = levels.masked_fill(unknown, math.inf)
-    mask = spared_pixels(count, side, generator)
+    mask = spared_pixels(count, side, generator, plan.partial_masks)
     seen = seen_level(levels)
     capped = seen.clamp(max=plan.partial_ceiling) ** -2 / target_weight(prediction, seen)
     weight = capped.clamp(min=1) / mask.mean((1, 2, 3)).clamp(min=FEWEST)

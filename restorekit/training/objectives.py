@@ -41,6 +41,35 @@ def prepared(
     return clean, label
 
 
+def corrupted(
+    plan: Plan,
+    prior: EpsilonPrior | ScorePrior,
+    prediction: Prediction,
+    clean: Tensor,
+    sigma: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Noisy images, their levels (N,) or maps, sigma (N,) float32, and weights (N,) where some noise is partial.
+
+    sigma (N,) float64: the levels of the crops, but for a share of them that the plan gives partial noise.
+    """
+    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+    weight, where = None, None
+    if plan.noise.partial_share:
+        sigma, where, weight = partial_noise(plan.noise, prediction, sigma, clean.shape[-1], generator)
+        bounded = sigma.clamp(prior.sigma_min, prior.sigma_max)
+        sigma = torch.where(sigma.isinf(), sigma, bounded)
+    sigma = sigma.float()
+    level = sigma if where is None else torch.where(where > 0, sigma[:, None, None, None], 0.0)
+    shown = per_image(level, clean)
+    noisy = torch.where(shown.isinf(), clean, clean + shown * noise)
+    if where is not None:
+        noisy = smooth_fill(noisy, level.isinf())
+    if plan.run.channels_last:
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+    return noisy, level, sigma, weight
+
+
 # Share of the images that a self-conditioned network is shown its own first answer of (Chen et al. 2022, section 3.2).
 SHOWN = 0.5
 
@@ -75,20 +104,7 @@ class Denoising(nn.Module):
         plan, prior = self.plan, self.trained
         clean, label = prepared(plan, clean, label, generator)
         sigma = draw_sigmas(plan.noise, prior.table, len(clean), generator)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-        weight, where = None, None
-        if plan.noise.partial_share:
-            sigma, where, weight = partial_noise(plan.noise, self.prediction, sigma, clean.shape[-1], generator)
-            bounded = sigma.clamp(prior.sigma_min, prior.sigma_max)
-            sigma = torch.where(sigma.isinf(), sigma, bounded)
-        sigma = sigma.float()
-        level = sigma if where is None else torch.where(where > 0, sigma[:, None, None, None], 0.0)
-        shown = per_image(level, clean)
-        noisy = torch.where(shown.isinf(), clean, clean + shown * noise)
-        if where is not None:
-            noisy = smooth_fill(noisy, level.isinf())
-        if plan.run.channels_last:
-            noisy = noisy.contiguous(memory_format=torch.channels_last)
+        noisy, level, sigma, weight = corrupted(plan, prior, self.prediction, clean, sigma, generator)
         if plan.loss.objective == "sliced":
             directions = torch.randn(clean.shape, generator=generator, device=clean.device)
             return self._sliced(noisy, sigma, directions)
@@ -131,7 +147,8 @@ class Denoising(nn.Module):
 
 class LearnedVariance(nn.Module):
     """L_simple + L_vlb * steps / 1000 with a learned variance, the hybrid of Nichol and Dhariwal 2021 (equation 16; the
-    authors' rescaling), or L_vlb alone, by importance sampling of the steps (equation 18)."""
+    authors' rescaling), or L_vlb alone, by importance sampling of the steps (equation 18). Crops with partial noise,
+    where planned, count in L_simple alone."""
 
     history: Tensor
     seen: Tensor
@@ -148,21 +165,24 @@ class LearnedVariance(nn.Module):
         clean, label = prepared(self.plan, clean, label, generator)
         alone = self.plan.loss.objective == "vlb"
         index, weight = self._draw(len(clean), generator) if alone else self._uniform(len(clean), generator)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-        sigma = self.trained.table.to(clean.device)[index].float()
-        scale = per_image((1 + sigma**2).sqrt(), clean)
-        noisy = clean + per_image(sigma, clean) * noise
-        if self.plan.run.channels_last:
-            noisy = noisy.contiguous(memory_format=torch.channels_last)
-        estimate = own_estimate(self.trained, noisy, sigma, label, generator)
-        denoised, fraction = self.trained.look(noisy, sigma, label, estimate=estimate)
+        table, prediction = self.trained.table, self.trained.prediction
+        noisy, level, sigma, more = corrupted(
+            self.plan, self.trained, prediction, clean, table.to(clean.device)[index], generator
+        )
+        estimate = own_estimate(self.trained, noisy, level, label, generator)
+        denoised, fraction = self.trained.look(noisy, level, label, estimate=estimate)
         kept = denoised if alone else denoised.detach()
-        bound = bound_term(clean, kept, noisy / scale, self.trained.table, index, "learned", fraction)
+        bound = bound_term(
+            clean, kept, noisy / per_image((1 + sigma**2).sqrt(), clean), table, index, "learned", fraction
+        )
         if alone:
             self._remember(index, bound.detach().float())
-            return (bound * weight).mean() * len(self.trained.table)
-        simple = ((denoised - clean) ** 2).flatten(1).mean(1) * target_weight(self.trained.prediction, sigma)
-        return (simple + bound * len(self.trained.table) / 1000).mean()
+            return (bound * weight).mean() * len(table)
+        simple = ((denoised - clean) ** 2).flatten(1).mean(1) * target_weight(prediction, sigma)
+        if more is not None:
+            # The variance of a step is that of whole noise.
+            simple, bound = simple * more, bound.masked_fill((level == 0).flatten(1).any(1), 0)
+        return (simple + bound * len(table) / 1000).mean()
 
     def _uniform(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         index = torch.randint(len(self.trained.table), (count,), generator=generator, device=generator.device)

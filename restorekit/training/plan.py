@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from restorekit.core.config import Config
 from restorekit.errors import OptionError, unknown
 from restorekit.models.config import EpsilonConfig, ModelConfig, NoisyClassifierConfig, ScoreConfig
+from restorekit.training.spared import KINDS as SPARED_KINDS
+from restorekit.training.spared import Kind as SparedKind
 
 FAMILIES: dict[str, type[BaseModel]] = {
     "epsilon": EpsilonConfig,
@@ -75,6 +77,8 @@ class NoisePlan(Config):
     partial_mean: float = -0.4
     partial_std: Positive = 1.0
     """Mean and standard deviation of log sigma of these crops."""
+    partial_masks: tuple[SparedKind, ...] = Field(SPARED_KINDS, min_length=1)
+    """Kinds of masks of the noise, each as often as it stands here."""
     partial_ceiling: Positive = 0.4
     """Squared errors of D count at least 1 / partial_ceiling^2 in these crops, so that holes without any information
     count too."""
@@ -215,8 +219,12 @@ class Plan(Config):
             )
         if self.loss.objective == "vlb" and not learned:
             raise ValueError("loss.objective is 'vlb'; allowed with net.out_channels twice model.channels")
-        if learned and (self.noise.distribution != "uniform-t" or self.model.partial_noise):
-            raise ValueError("a learned variance is trained on whole noise; allowed: noise.distribution 'uniform-t'")
+        if learned and self.noise.distribution != "uniform-t":
+            raise ValueError("a learned variance is trained on all steps; allowed: noise.distribution 'uniform-t'")
+        if learned and getattr(self.model, "looks", 0):
+            raise ValueError(f"model.looks is {getattr(self.model, 'looks', 0)}, but a variance is learned; allowed: 0")
+        if self.loss.objective == "vlb" and self.model.partial_noise:
+            raise ValueError("loss.objective is 'vlb', but model.partial_noise is true; allowed: false")
 
 
 def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:

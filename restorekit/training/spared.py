@@ -6,18 +6,25 @@ smooths them. One that has also seen x = x0 + sigma * m * n with a mask m, and i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Kind = Literal["scattered", "curves", "boxes"]
 # Kinds of masks, each as often as it stands here.
-KINDS = ("scattered", "scattered", "scattered", "curves", "curves", "boxes")
+KINDS: tuple[Kind, ...] = ("scattered", "scattered", "scattered", "curves", "curves", "boxes")
 
 
-def spared_pixels(count: int, side: int, generator: torch.Generator) -> Tensor:
+def spared_pixels(count: int, side: int, generator: torch.Generator, kinds: Sequence[Kind] = KINDS) -> Tensor:
     """Masks (count, 1, side, side) float, 1 where there is noise and 0 where the pixel is spared; on the generator's
-    device. Scattered pixels, dense more often than sparse, curves (level sets of smooth noise) of any width, and
-    rectangles."""
+    device.
+
+    kinds, each as often as it is named: scattered pixels, dense more often than sparse; curves (level sets of smooth
+    noise) of any width; boxes, rectangles of a tenth to six tenths of a side.
+    """
     device = generator.device
 
     def uniform(*shape: int) -> Tensor:
@@ -34,5 +41,5 @@ def spared_pixels(count: int, side: int, generator: torch.Generator) -> Tensor:
     rows, columns = (grid >= place) & (grid < place + extent)
     boxes = (rows[:, :, None] & columns[:, None, :])[:, None]
     shapes = {"scattered": scattered, "curves": curves, "boxes": boxes}
-    kind = torch.randint(len(KINDS), (count,), generator=generator, device=device)
-    return torch.stack([shapes[name] for name in KINDS])[kind, torch.arange(count)].float()
+    kind = torch.randint(len(kinds), (count,), generator=generator, device=device)
+    return torch.stack([shapes[name] for name in kinds])[kind, torch.arange(count)].float()

@@ -83,6 +83,41 @@ class WithVariance(Mixture):
         return self(x, sigma, label), torch.full_like(x, 0.5 if label is None else -0.5)
 
 
+class Partial(Unlabelled):
+    """Pixels whose noise is 0 are what they are."""
+
+    partial_noise = True
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        s = per_image(sigma, x).expand_as(x)
+        return torch.where(s > 0, 0.5 * x, x)
+
+
+def test_of_partial_noise_only_noisy_pixels_are_guided() -> None:
+    class Seen(Exact):
+        def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+            seen.append((x.detach(), sigma))
+            return super().forward(x, sigma)
+
+    seen: list[tuple[Tensor, Tensor]] = []
+    x, _, label = states()
+    hole = torch.zeros(4, 1, 4, 4, dtype=torch.bool)
+    hole[..., 1:3, 1:3] = True
+    level = torch.where(hole, torch.tensor([0.5, 1.0, 2.0, 40.0]).reshape(-1, 1, 1, 1), 0.0)
+    prior = Partial()
+    guided = ClassifierGuided(prior, Seen(), 3.0, clip=False)
+    got, plain = guided(x, level, label), prior(x, level)
+    inside = hole.expand_as(x)
+    assert torch.equal(got[~inside], x[~inside])
+    assert (got - plain)[inside].abs().min() > 0
+    (shown, sigma) = seen[0]
+    assert torch.equal(sigma, torch.tensor([0.5, 1.0, 2.0, 40.0]))
+    assert torch.equal(shown[inside], x[inside])
+    assert (shown - x)[3][~inside[3]].std() == pytest.approx(40, rel=0.4), "the classifier knows whole noise alone"
+    torch.testing.assert_close(guided(x[1:2], level[1:2], label[1:2]), got[1:2])
+    assert guided.partial_noise
+
+
 def test_wrappers_hand_on_the_learned_variance() -> None:
     x, sigma, label = states()
     prior = WithVariance()

@@ -13,7 +13,7 @@ from restorekit.models.registry import load_model
 from restorekit.nets.unet import UNetConfig
 from restorekit.run.engine import make_engine
 from restorekit.training.loop import Trainer, train
-from restorekit.training.objectives import own_estimate
+from restorekit.training.objectives import LearnedVariance, own_estimate
 from restorekit.training.plan import Plan
 from tests.training.plans import class_photos, conditional_plan, tiny_plan
 
@@ -56,6 +56,31 @@ def test_a_self_conditioned_network_learns_from_its_own_answers(tmp_path: Path, 
     x, sigma = torch.rand(2, 3, 16, 16), torch.ones(2)
     with torch.no_grad():
         assert not torch.equal(prior(x, sigma), prior.look(x, sigma)[0])
+
+
+def test_a_learned_variance_beside_partial_noise(tmp_path: Path) -> None:
+    net = {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "in_channels": 5, "out_channels": 6}
+    plan = conditional_plan(
+        tmp_path / "photos",
+        model={"partial_noise": True, "net": {**net, "classes": 3}},
+        noise={"partial_share": 0.5, "partial_masks": ["boxes"], "partial_mean": 0.5},
+        run={"steps": 3},
+    )
+    Trainer(plan, tmp_path / "out").run()
+    prior = load_weights(tmp_path / "out" / WEIGHTS)
+    assert prior.partial_noise
+    assert prior.learned_variance
+    trained = LearnedVariance(prior, plan)
+    clean, label = torch.rand(8, 3, 16, 16), torch.zeros(8, dtype=torch.int64)
+    # The variance of partial noise is no one's: with such crops alone, its channels get no gradient.
+    alone = plan.model_copy(update={"noise": plan.noise.model_copy(update={"partial_share": 1.0})})
+    for planned, touched in ((plan, True), (alone, False)):
+        trained.plan = planned
+        prior.zero_grad()
+        trained.requires_grad_(True)(clean, label, torch.Generator().manual_seed(0)).backward()
+        slope = prior.net.out[-1].weight.grad
+        assert slope[:3].any()
+        assert bool(slope[3:].any()) == touched
 
 
 def test_half_of_the_images_are_shown_their_first_answer() -> None:

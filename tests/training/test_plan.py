@@ -130,6 +130,13 @@ def test_what_does_not_fit_a_score_network_is_named(tmp_path: Path, overrides: l
         read_plan(plan, ["model.family=score", *overrides])
 
 
+LEARNED = [
+    "model.net.classes=2",
+    "model.net.out_channels=6",
+    "model.net.in_channels=5",
+    "model.partial_noise=true",
+    "noise.partial_share=0.5",
+]
 CLASSES = ['model.classes=["a", "b"]', "data.labels=folders"]
 
 
@@ -140,6 +147,9 @@ CLASSES = ['model.classes=["a", "b"]', "data.labels=folders"]
         (["model.family=classifier", "model.net.classes=2", "data.dequantize=true"], "data.dequantize is true, but"),
         (["model.net.classes=2", "model.net.out_channels=6", "loss.weighting=p2"], "the network learns a variance"),
         (["model.net.classes=2", "loss.objective=sliced"], "but model.classes is given"),
+        ([*LEARNED, "loss.objective=vlb"], "loss.objective is 'vlb', but model.partial_noise is true"),
+        ([*LEARNED, "noise.distribution=lognormal"], "noise.distribution 'uniform-t'"),
+        ([*LEARNED, "model.looks=1", "noise.unknown_share=0.1"], "model.looks is 1, but a variance is learned"),
     ],
 )
 def test_keys_that_nothing_would_look_at_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
