@@ -10,6 +10,7 @@ import typer
 import typer.main
 
 from restorekit import __version__
+from restorekit.commands import MODEL as MODEL_HELP
 from restorekit.commands import typer_command
 from restorekit.errors import OptionError, RestorekitError
 from restorekit.plugins import plugins, recipes, warn_of_broken_plugins
@@ -79,7 +80,7 @@ def train(
 
 
 def sample(
-    model: Annotated[str, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")] = "ddpm-photo",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "ddpm-photo",
     count: Annotated[int, typer.Option("-n", "--count", help="Number of images.", min=1, max=10_000)] = 16,
     output: Annotated[Path, typer.Option("--output", "-o", help="The grid.")] = Path("samples.png"),
     size: Annotated[int | None, typer.Option(help="Side of an image; by default the prior's.", min=8)] = None,
@@ -140,7 +141,7 @@ def list_plugins() -> None:
 
 
 EVALUATED = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
-MODEL = Annotated[str, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")]
+MODEL = Annotated[str, typer.Option(help=MODEL_HELP)]
 EVERY = Annotated[int, typer.Option(help="Take every Nth photo.", min=1)]
 BASELINES = Annotated[bool, typer.Option("--baselines/--no-baselines", help="Measure classical methods as well.")]
 

@@ -13,10 +13,11 @@ FLOORS = [
     {"core"},
     {"nets"},
     {"priors", "sampling"},
+    {"foreign", "hooks", "plugins"},
     {"models"},
     {"training", "run"},
     {"evaluation"},
-    {"hooks", "plugins", "builtin", "commands", "terminal"},
+    {"builtin", "commands", "terminal"},
     {"cli"},
     {"__main__"},
 ]
