@@ -17,7 +17,7 @@ FLOORS = [
     {"models"},
     {"training", "run"},
     {"evaluation"},
-    {"builtin", "commands", "terminal"},
+    {"builtin", "commands", "terminal", "testing"},
     {"cli"},
     {"__main__"},
 ]
@@ -63,6 +63,7 @@ FORBIDDEN = {
     "builtin": {"PIL", "pathlib", "typer", "restorekit.run"},
     "run": {"typer", "restorekit.cli"},
     "training": {"restorekit.cli", "typer"},
+    "testing": {"pytest", "typer"},
 }
 
 

@@ -11,7 +11,7 @@ from restorekit.cli import build_app
 from restorekit.commands import COMMON, SAMPLES, typer_command
 from restorekit.core import reserved
 from restorekit.core.reserved import COMMANDS
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 GOOD = """
 import restorekit as rk
@@ -109,7 +109,7 @@ PRIORS = """
 import restorekit as rk
 
 def load(text):
-    from tests.priors.gaussian import GaussianPrior
+    from restorekit.testing import GaussianPrior
 
     return GaussianPrior(mean=float(text)) if text else "nothing"
 

@@ -9,7 +9,7 @@ from restorekit.errors import ModelError, OptionError
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import ClassifierFree, ClassifierGuided, NoisyClassifier
 from restorekit.priors.tiled import Tiled
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 MEANS, STD = (-0.1, 0.2), 0.3
 CLASSES = ("dark", "bright")
