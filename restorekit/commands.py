@@ -40,11 +40,12 @@ def python_function(recipe: Recipe) -> Callable[..., Any]:
         return restore(recipe, image, prior, **options)
 
     function.__name__ = function.__qualname__ = recipe.name.replace("-", "_")
-    function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(_in_words(p) for p in recipe.parameters)}."
+    function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(in_words(p) for p in recipe.parameters)}."
     return function
 
 
-def _in_words(parameter: Parameter) -> str:
+def in_words(parameter: Parameter) -> str:
+    """An option with what is allowed and its default."""
     default = "" if parameter.required else f", default {parameter.default}"
     return f"{parameter.name} ({parameter.allowed}{default})"
 

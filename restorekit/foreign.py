@@ -24,15 +24,20 @@ class ForeignError(Exception):
         text: the kind of the error and its message, one line.
         file, line: last place in the foreign code itself, not in a library that it called; "" and 0 when unknown.
         trace: the last few calls, a short traceback.
+
+    Arguments:
+        error: what was raised.
+        home: the one file that is meant; by default the first foreign one, with its package.
     """
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: BaseException, home: Path | None = None) -> None:
         self.text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
         frames = traceback.extract_tb(error.__traceback__)
         foreign = [(frame.filename, frame.lineno or 0) for frame in frames if _is_foreign(frame.filename)]
         if isinstance(error, SyntaxError) and error.filename and error.lineno:
             foreign.append((error.filename, error.lineno))
-        own = [place for place in foreign if _are_one_plugin(foreign[0][0], place[0])]
+        first = str(home) if home is not None else foreign[0][0] if foreign else ""
+        own = [place for place in foreign if _are_one_plugin(first, place[0])]
         self.file, self.line = own[-1] if own else ("", 0)
         self.trace = "".join(traceback.format_list(frames[-FRAMES:])).rstrip()
         super().__init__(f"{self.text} ({self.file}, line {self.line})" if self.file else self.text)
@@ -48,9 +53,9 @@ def _are_one_plugin(first: str, file: str) -> bool:
     return file == first or ((package / "__init__.py").exists() and package in Path(file).parents)
 
 
-def attempt(call: Callable[[], T]) -> T:
-    """call(); whatever it raises, also an attempt to end the process, is a `ForeignError`."""
+def attempt(call: Callable[[], T], home: Path | None = None) -> T:
+    """call(); whatever it raises, also an attempt to end the process, is a `ForeignError` (see there for home)."""
     try:
         return call()
     except (Exception, SystemExit) as error:  # foreign code may raise anything, and restorekit goes on
-        raise ForeignError(error) from error
+        raise ForeignError(error, home) from error

@@ -96,11 +96,16 @@ def solver_named(name: str, where: str) -> Solver:
     return table[name]
 
 
-def plugin_named(name: str) -> Plugin:
-    """The plugin of that name, or the only one of that distribution; OptionError names the near ones."""
-    found = [p for p in plugins() if name == p.name] or [p for p in plugins() if _same(p.distribution, name)]
+def plugin_named(name: str, distribution: str | None = None) -> Plugin:
+    """The plugin of that name (and that distribution), or the only one of a distribution of that name.
+
+    OptionError names the near ones.
+    """
+    those = [p for p in plugins() if distribution is None or _same(p.distribution, distribution)]
+    found = [p for p in those if name == p.name] or [p for p in those if _same(p.distribution, name)]
     if len(found) > 1:
-        raise OptionError(f"plugins: {name} has several; allowed: {', '.join(p.name for p in found)}")
+        several = ", ".join(f"{p.name} of {p.distribution}" for p in found)
+        raise OptionError(f"plugins: {name} means several; allowed: one of {several}")
     if not found:
         raise OptionError(unknown("plugin", name, [p.name for p in plugins()], "plugins"))
     return found[0]
@@ -205,12 +210,17 @@ def _brought(
     )
 
 
+def check_name(name: str) -> None:
+    """RestorekitError when a recipe cannot be called so: it would hide a command or a part of restorekit."""
+    if name in COMMANDS:
+        raise RestorekitError(f"recipe {name!r} is named like a command of restorekit: {', '.join(COMMANDS)}")
+    function = name.replace("-", "_")
+    if function in restorekit.__all__ or importlib.util.find_spec(f"restorekit.{function}") is not None:
+        raise RestorekitError(f"recipe {name!r}: restorekit.{function} is something else already")
+
+
 def _check_recipe(recipe: Recipe) -> None:
-    if recipe.name in COMMANDS:
-        raise RestorekitError(f"recipe {recipe.name!r} is named like a command of restorekit: {', '.join(COMMANDS)}")
-    name = recipe.name.replace("-", "_")
-    if name in restorekit.__all__ or importlib.util.find_spec(f"restorekit.{name}") is not None:
-        raise RestorekitError(f"recipe {recipe.name!r}: restorekit.{name} is something else already")
+    check_name(recipe.name)
     check_names(recipe)
 
 

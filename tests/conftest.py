@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -17,7 +18,7 @@ def install(tmp_path: Path, monkeypatch):
 
     def call(**modules: str) -> tuple[plugins.Plugin, ...]:
         monkeypatch.syspath_prepend(str(tmp_path))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
         for name, source in modules.items():
             monkeypatch.delitem(sys.modules, f"{name}_module", raising=False)
             (tmp_path / f"{name}_module.py").write_text(textwrap.dedent(source))

@@ -17,7 +17,7 @@ FLOORS = [
     {"models"},
     {"training", "run"},
     {"evaluation"},
-    {"builtin", "commands", "terminal", "testing"},
+    {"builtin", "commands", "doctor", "plugin_commands", "scaffold", "single", "terminal", "testing"},
     {"cli"},
     {"__main__"},
 ]
