@@ -43,14 +43,14 @@ def examine(plugin: Plugin, timeout: float = TIMEOUT) -> list[Finding]:
         output, end = done.stdout, _end(done.returncode)
     except subprocess.TimeoutExpired as error:
         output, end = error.stdout or b"", f"took longer than {timeout:g} seconds; allowed: less (--timeout)"
-    return _read(output.decode(errors="replace"), end)
+    return read_findings(output.decode(errors="replace"), end)
 
 
 def _end(code: int) -> str:
     return f"the process was killed by signal {-code}" if code < 0 else f"the process ended with exit code {code}"
 
 
-def _read(output: str, end: str) -> list[Finding]:
+def read_findings(output: str, end: str) -> list[Finding]:
     """Findings from lines of JSON; `end` says what became of a check that has no result."""
     findings: list[Finding] = []
     begun: str | None = "imports"

@@ -17,7 +17,7 @@ import restorekit
 from restorekit import hooks
 from restorekit.core.family import PriorFamily
 from restorekit.core.recipe import Recipe
-from restorekit.core.reserved import BUNDLED, COMMANDS, check_names
+from restorekit.core.reserved import BUNDLED, COMMANDS, SOLVERS, check_names
 from restorekit.core.solver import Solver
 from restorekit.errors import OptionError, RestorekitError, unknown
 from restorekit.foreign import ForeignError, attempt
@@ -230,7 +230,7 @@ def _check_family(family: PriorFamily) -> None:
 
 
 def _check_solver(solver: Solver) -> None:
-    if solver.name in [own.name for own in _built_in_solvers()]:
+    if solver.name in SOLVERS:
         raise RestorekitError(f"solver {solver.name!r} is already brought by restorekit")
 
 

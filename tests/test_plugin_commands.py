@@ -16,7 +16,7 @@ from restorekit import doctor, plugins
 from restorekit.scaffold import new_package
 from tests.models.small import small_model
 from tests.run.test_folder import save
-from tests.test_plugins import GOOD, PRIORS, SOLVERS
+from tests.test_plugins import CHOOSING, GOOD, PRIORS, SOLVERS
 
 BROKEN = "import nowhere_to_be_found"
 SLIP = GOOD.replace("return y + much", "return y + moch")
@@ -128,7 +128,7 @@ def examined(name: str, distribution: str) -> dict[str, str | None]:
     """What doctor's process finds, in this one."""
     out = io.StringIO()
     doctor.main(name, distribution, out)
-    return {finding.check: finding.error for finding in doctor._read(out.getvalue(), "ended")}
+    return {finding.check: finding.error for finding in doctor.read_findings(out.getvalue(), "ended")}
 
 
 def test_doctor_finds_nothing_wrong_with_what_is_right(install) -> None:
@@ -203,6 +203,21 @@ def test_what_a_plugin_prints_is_no_finding(install) -> None:
     install(loud="print('hello')\nimport os\nos.system('echo hello')\n")
     found = doctor.examine(plugins.plugin_named("loud"))
     assert [finding.check for finding in found] == ["imports", "brings something"]
+
+
+def test_a_solver_is_an_option(install, restorekit, tmp_path: Path) -> None:
+    install(choosing=CHOOSING, inverse=SOLVERS)
+    code, out, _ = restorekit("double", "--help")
+    assert code == 0
+    assert "--solver" in out
+    assert "SOLVER" in out
+    assert "default: inverse" in out
+    photo, model = save(tmp_path / "a.png", 8, 8, 3), small_model(tmp_path / "model")
+    assert restorekit("double", photo, "--model", model, "--solver", "inverse")[0] == 0
+    assert (tmp_path / "a-double.png").exists()
+    code, _, err = restorekit("double", photo, "--model", model, "--solver", "inwerse", "--overwrite")
+    assert code == 2
+    assert "double solver: unknown solver 'inwerse'. Did you mean 'inverse'?" in err
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from restorekit.cli import build_app
 from restorekit.commands import COMMON, SAMPLES, typer_command
 from restorekit.core import reserved
 from restorekit.core.reserved import COMMANDS
+from restorekit.models.registry import find_weights
 from restorekit.testing import GaussianPrior
 
 GOOD = """
@@ -109,7 +112,8 @@ PRIORS = """
 import restorekit as rk
 
 def load(text):
-    from restorekit.testing import GaussianPrior
+    from restorekit.models.registry import find_weights
+from restorekit.testing import GaussianPrior
 
     return GaussianPrior(mean=float(text)) if text else "nothing"
 
@@ -129,6 +133,8 @@ def test_a_family_of_priors_is_a_model_everywhere(install, tmp_path, monkeypatch
         rk.load_prior("flat:")
     with pytest.raises(rk.ModelError, match=r"unknown prior family 'flap'. Did you mean 'flat'"):
         rk.load_prior("flap:1")
+    with pytest.raises(rk.ModelError, match="comes from a plugin; allowed here: weights"):
+        find_weights("flat:1")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flat:1").write_text("no weights")
     with pytest.raises(rk.ModelError, match="not a readable safetensors file"):
@@ -191,11 +197,25 @@ def test_a_recipe_takes_a_plugins_solver_by_name(install) -> None:
 
 def test_solvers_have_one_name_space(install, monkeypatch) -> None:
     own = rk.Solver("inverse", "us", lambda *a: None)
+    monkeypatch.setattr(found, "SOLVERS", ("inverse",))
     monkeypatch.setattr(found, "_built_in_solvers", lambda: (own,))
     clash = next(p for p in install(inverse=SOLVERS) if p.name == "inverse")
     assert clash.error is not None
     assert "solver 'inverse' is already brought by restorekit" in clash.error
     assert found.solvers()["inverse"] is own
+
+
+def test_the_names_of_restorekits_solvers_are_known_without_them() -> None:
+    assert tuple(solver.name for solver in found._built_in_solvers()) == reserved.SOLVERS
+
+
+def test_a_plugin_with_a_solver_does_not_load_torch(install) -> None:
+    install(inverse=SOLVERS)
+    code = (
+        "import sys; from restorekit.plugins import plugin_named;"
+        "sys.exit(not plugin_named('inverse').solvers or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_plugin_is_taken_whole_or_not_at_all(install) -> None:

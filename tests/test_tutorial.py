@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 import venv
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from restorekit import doctor, plugins
 from tests.run.test_folder import save
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -42,16 +45,25 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the commands are those of a POSIX shell")
-def test_the_tutorial_works_as_printed(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_tutorial_works_as_printed(environment: dict[str, str], restorekit, tmp_path: Path, monkeypatch) -> None:
+    """The package is installed, run and tested by other processes; what else restorekit is asked, in this one."""
     (tmp_path / "my_recipe.py").write_text(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0])
     save(tmp_path / "img.png", 40, 48, 3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("restorekit.plugin_commands.examine", _examine_here)
+    monkeypatch.delenv(plugins.SELECTION, raising=False)
     said = {}
     for command in COMMANDS:
-        done = subprocess.run(
-            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        if re.match(r"restorekit (run|plugins)\b", command):
+            code, said[command], problem = restorekit(*shlex.split(command)[1:])
+            assert code == 0, f"{command}\n{said[command]}{problem}"
+            continue
+        done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         said[command] = done.stdout
+        if command.startswith("pip install"):
+            monkeypatch.syspath_prepend(str(next((tmp_path / "venv").glob("lib/*/site-packages"))))
+            install()
     assert "--sigma" in said["restorekit run my_recipe.py --help"]
     assert (tmp_path / "img-soften.png").exists()
     assert (tmp_path / "img-demo.png").exists()
@@ -60,3 +72,9 @@ def test_the_tutorial_works_as_printed(environment: dict[str, str], tmp_path: Pa
     assert "--width" in said["restorekit plugins info demo"]
     assert "operator Blur" in said["restorekit plugins doctor demo"]
     assert said["restorekit plugins doctor demo"].endswith("doctor: 1 plugins, 0 checks failed\n")
+
+
+def _examine_here(plugin: plugins.Plugin, timeout: float) -> list[doctor.Finding]:
+    out = io.StringIO()
+    doctor.main(plugin.name, plugin.distribution, out)
+    return doctor.read_findings(out.getvalue(), "ended")
