@@ -112,8 +112,7 @@ PRIORS = """
 import restorekit as rk
 
 def load(text):
-    from restorekit.models.registry import find_weights
-from restorekit.testing import GaussianPrior
+    from restorekit.testing import GaussianPrior
 
     return GaussianPrior(mean=float(text)) if text else "nothing"
 

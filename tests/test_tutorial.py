@@ -45,7 +45,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the commands are those of a POSIX shell")
-def test_the_tutorial_works_as_printed(environment: dict[str, str], restorekit, tmp_path: Path, monkeypatch) -> None:
+def test_the_tutorial_works_as_printed(
+    environment: dict[str, str], install, restorekit, tmp_path: Path, monkeypatch
+) -> None:
     """The package is installed, run and tested by other processes; what else restorekit is asked, in this one."""
     (tmp_path / "my_recipe.py").write_text(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0])
     save(tmp_path / "img.png", 40, 48, 3)
