@@ -23,14 +23,17 @@ class GaussianPrior:
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     levels: Tensor | None = None
+    classes: tuple[str, ...] | None = None
+    no_label: int | None = None
     partial_noise: bool = False
     fills: bool = False
 
     def __init__(
         self, mean: float = 0.0, std: float = 1.0, channels: int = 3, classes: tuple[str, ...] | None = None
     ) -> None:
-        self.mean, self.std, self.channels, self.classes = mean, std, channels, classes
-        self.no_label = None if classes is None else len(classes)
+        self.mean, self.std, self.channels = mean, std, channels
+        if classes is not None:
+            self.classes, self.no_label = classes, len(classes)
         self.seen: list[torch.Size] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
