@@ -15,10 +15,14 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-.venv/installed: pyproject.toml
+# Without their dependencies: deepinv's tests are left out where deepinv is not installed.
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+
+.venv/installed: pyproject.toml $(PLUGINS)
 	$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, this is {sys.version}" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(patsubst %/pyproject.toml,--editable ./%,$(PLUGINS))
 	touch $@
 
 clean:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from restorekit.core.denoiser import Denoiser as Denoiser
     from restorekit.core.denoiser import denoise_at as denoise_at
+    from restorekit.core.family import PriorFamily as PriorFamily
     from restorekit.core.filters import Blur as Blur
     from restorekit.core.filters import Downsample as Downsample
     from restorekit.core.filters import gaussian_kernel as gaussian_kernel
@@ -30,12 +31,16 @@ if TYPE_CHECKING:
     from restorekit.core.operators import Masking as Masking
     from restorekit.core.operators import Mosaic as Mosaic
     from restorekit.core.operators import grayscale as grayscale
+    from restorekit.core.recipe import ChosenSolver as ChosenSolver
     from restorekit.core.recipe import ClassLabel as ClassLabel
     from restorekit.core.recipe import Option as Option
     from restorekit.core.recipe import OtherModel as OtherModel
     from restorekit.core.recipe import Recipe as Recipe
     from restorekit.core.recipe import SideImage as SideImage
     from restorekit.core.recipe import recipe as recipe
+    from restorekit.core.solver import Solver as Solver
+    from restorekit.errors import ModelError as ModelError
+    from restorekit.errors import OptionError as OptionError
     from restorekit.errors import RestorekitError as RestorekitError
     from restorekit.errors import RestorekitWarning as RestorekitWarning
     from restorekit.hooks import hookimpl as hookimpl
@@ -67,11 +72,13 @@ __version__ = "0.1.0"
 _MODULES = {
     "core.denoiser": ("Denoiser", "denoise_at"),
     "core.ladders": ("geometric_ladder", "karras_ladder", "known_sigma", "ladder_for"),
+    "core.family": ("PriorFamily",),
     "core.noise": ("ImageNoise",),
     "core.filters": ("Blur", "Downsample", "gaussian_kernel", "motion_kernel"),
     "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic", "grayscale"),
-    "core.recipe": ("ClassLabel", "Option", "OtherModel", "Recipe", "SideImage", "recipe"),
-    "errors": ("RestorekitError", "RestorekitWarning"),
+    "core.recipe": ("ChosenSolver", "ClassLabel", "Option", "OtherModel", "Recipe", "SideImage", "recipe"),
+    "core.solver": ("Solver",),
+    "errors": ("ModelError", "OptionError", "RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
     "models.registry": ("load_prior",),
     "priors.between": ("Between",),

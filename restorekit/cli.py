@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +12,11 @@ import typer
 import typer.main
 
 from restorekit import __version__
+from restorekit.commands import MODEL as MODEL_HELP
 from restorekit.commands import typer_command
 from restorekit.errors import OptionError, RestorekitError
-from restorekit.plugins import plugins, recipes, warn_of_broken_plugins
+from restorekit.plugin_commands import RUN_SETTINGS, plugins_app, run_file
+from restorekit.plugins import SELECTION, recipes, warn_of_broken_plugins
 
 HELP = "Restore folders of real photos with generative priors."
 
@@ -30,13 +34,15 @@ def build_app() -> typer.Typer:
     @app.callback()
     def options(
         version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it.")] = False,
+        no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Load no plugin but restorekit's own.")] = False,
     ) -> None: ...
 
     for name, recipe in recipes().items():
         app.command(name, rich_help_panel="Recipes")(typer_command(recipe))
     app.command("train")(train)
     app.command("sample")(sample)
-    app.command("plugins")(list_plugins)
+    app.command("run", context_settings=RUN_SETTINGS)(run_file)
+    app.add_typer(plugins_app(), name="plugins")
     models = typer.Typer(help="List the priors that ship with restorekit, or push one to the Hub.")
     models.callback(invoke_without_command=True)(list_models)
     models.command("push")(push)
@@ -79,7 +85,7 @@ def train(
 
 
 def sample(
-    model: Annotated[str, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")] = "ddpm-photo",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "ddpm-photo",
     count: Annotated[int, typer.Option("-n", "--count", help="Number of images.", min=1, max=10_000)] = 16,
     output: Annotated[Path, typer.Option("--output", "-o", help="The grid.")] = Path("samples.png"),
     size: Annotated[int | None, typer.Option(help="Side of an image; by default the prior's.", min=8)] = None,
@@ -132,15 +138,8 @@ def push(
     print(push_model(folder, name))
 
 
-def list_plugins() -> None:
-    """List the plugins and what each brings."""
-    for plugin in plugins():
-        what = f"failed: {plugin.error}" if plugin.error else "recipes " + ", ".join(r.name for r in plugin.recipes)
-        print(f"{plugin.name}  {plugin.distribution} {plugin.version}  {what}")
-
-
 EVALUATED = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
-MODEL = Annotated[str, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")]
+MODEL = Annotated[str, typer.Option(help=MODEL_HELP)]
 EVERY = Annotated[int, typer.Option(help="Take every Nth photo.", min=1)]
 BASELINES = Annotated[bool, typer.Option("--baselines/--no-baselines", help="Measure classical methods as well.")]
 
@@ -270,10 +269,19 @@ def _spread(arguments: list[str]) -> list[str]:
 UsageProblem: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
+def _without_plugins(arguments: list[str]) -> list[str]:
+    """`--no-plugins` before the command holds before there are any commands, and for processes that this one starts."""
+    leading = list(itertools.takewhile(lambda word: word.startswith("-"), arguments))
+    if "--no-plugins" not in leading:
+        return arguments
+    os.environ[SELECTION] = ""
+    return [word for word in leading if word != "--no-plugins"] + arguments[len(leading) :]
+
+
 def main() -> None:
     """Entry point: errors of the input are one line on standard error; 2 is wrong usage, 1 is all that failed."""
+    arguments = _spread(_without_plugins(sys.argv[1:])) or ["--help"]
     warn_of_broken_plugins()
-    arguments = _spread(sys.argv[1:]) or ["--help"]
     try:
         code = typer.main.get_command(build_app()).main(arguments, prog_name="restorekit", standalone_mode=False)
     except KeyboardInterrupt:

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from restorekit.core.recipe import ClassLabel, OtherModel, Parameter, Recipe, SideImage
+from restorekit.core.recipe import ChosenSolver, ClassLabel, OtherModel, Parameter, Recipe, SideImage
+from restorekit.core.reserved import check_names
 from restorekit.errors import OptionError
 
+MODEL = "Prior: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin."
 # Of every recipe's command: name, type, default.
 COMMON: tuple[tuple[str, Any, Any], ...] = (
-    ("model", Annotated[str | None, typer.Option(help="Prior: a name, a folder, or hf://org/name@revision.")], None),
+    ("model", Annotated[str | None, typer.Option(help=MODEL)], None),
     ("output", Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")], None),
     ("format", Annotated[str | None, typer.Option(help="Format to write, such as png; by default the photo's.")], None),
     ("overwrite", Annotated[bool, typer.Option("--overwrite", help="Redo what is already there.")], False),
@@ -24,9 +26,8 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("precision", Annotated[str, typer.Option(help="auto, float32 or bfloat16.")], "auto"),
     ("tile", Annotated[int | None, typer.Option(help="Side of the windows; by default the prior's.")], None),
 )
-# Commands of restorekit itself, that no recipe may be named.
-OWN = ("train", "models", "plugins", "evaluate", "sample")
 LABELS = "List the classes of the priors that ship with restorekit."
+METAVARS: dict[type, str] = {ClassLabel: "CLASS", OtherModel: "MODEL", ChosenSolver: "SOLVER"}
 SAMPLES = ("samples", Annotated[int, typer.Option(help="Answers per photo.", min=1, max=1000)], 1)
 
 
@@ -39,26 +40,23 @@ def python_function(recipe: Recipe) -> Callable[..., Any]:
         return restore(recipe, image, prior, **options)
 
     function.__name__ = function.__qualname__ = recipe.name.replace("-", "_")
-    function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(_in_words(p) for p in recipe.parameters)}."
+    function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(in_words(p) for p in recipe.parameters)}."
     return function
 
 
-def _in_words(parameter: Parameter) -> str:
+def in_words(parameter: Parameter) -> str:
+    """An option with what is allowed and its default."""
     default = "" if parameter.required else f", default {parameter.default}"
     return f"{parameter.name} ({parameter.allowed}{default})"
 
 
 def typer_command(recipe: Recipe) -> Callable[..., None]:
     """The recipe as a function whose signature typer turns into a command."""
+    check_names(recipe)
     parameters = [_keyword("inputs", Annotated[list[Path], typer.Argument(help="Photos and folders.")], ...)]
     for parameter in recipe.parameters:
         parameters += _options(parameter)
     parameters += [_keyword(*entry) for entry in (*COMMON, *([SAMPLES] if recipe.samples else []))]
-
-    names = [p.name for p in parameters]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise OptionError(f"recipe {recipe.name!r}: every recipe has an option {twice[0]!r}; allowed: other names")
 
     def command(**values: Any) -> None:
         from restorekit.terminal import run_recipe
@@ -104,8 +102,8 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
         except OptionError as error:
             raise typer.BadParameter(str(error).split(":", 1)[1].strip()) from None
 
-    if isinstance(parameter.spec, ClassLabel | OtherModel):
-        metavar = "CLASS" if isinstance(parameter.spec, ClassLabel) else "MODEL"
+    if isinstance(parameter.spec, ClassLabel | OtherModel | ChosenSolver):
+        metavar = METAVARS[type(parameter.spec)]
         option = typer.Option(flag, help=parameter.spec.help, parser=parse, metavar=metavar)
         listed = Annotated[bool, typer.Option("--labels", help=LABELS, is_eager=True, callback=_list_labels)]
         more = [_keyword("labels", listed, False)] if isinstance(parameter.spec, ClassLabel) else []

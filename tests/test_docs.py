@@ -13,10 +13,13 @@ from restorekit.cli import build_app
 from restorekit.commands import COMMON, SAMPLES
 from restorekit.core.recipe import SideImage
 from restorekit.plugins import plugins
+from restorekit.single import recipe_in
+from restorekit.testing import check_recipe
 
 ROOT = Path(__file__).parents[1]
-RECIPES, COMMANDS, TRAINING = (
-    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("recipes", "commands", "training")
+RECIPES, COMMANDS, TRAINING, PLUGINS = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("recipes", "commands", "training", "plugins")
 )
 
 
@@ -41,7 +44,10 @@ def test_every_recipe_and_option_is_documented() -> None:
 def test_every_hook_is_documented() -> None:
     for name in dir(hooks):
         if getattr(getattr(hooks, name), "restorekit_spec", None):
-            assert f"`{name}(" in RECIPES
+            assert f"`{name}(register)`" in PLUGINS
+    assert set(re.findall(r"`(register_\w+)\(", PLUGINS)) == {
+        name for name in dir(hooks) if name.startswith("register_")
+    }
 
 
 def test_every_command_and_option_of_training_is_documented() -> None:
@@ -50,6 +56,9 @@ def test_every_command_and_option_of_training_is_documented() -> None:
         assert f"`restorekit {name}" in COMMANDS
         for inner in getattr(command, "commands", {}):
             assert f"restorekit {name} {inner}" in COMMANDS
+    for command in (group, *group.commands["plugins"].commands.values(), *map(group.commands.get, ("plugins", "run"))):  # type: ignore[attr-defined]
+        for parameter in command.params:
+            assert all(flag in COMMANDS for flag in parameter.opts if flag.startswith("--")), parameter.opts
     for parameter in group.commands["train"].params:  # type: ignore[attr-defined]
         for flag in parameter.opts:
             if flag.startswith("--"):
@@ -71,19 +80,10 @@ def test_the_commands_of_the_readme_exist() -> None:
         assert name in group.commands  # type: ignore[attr-defined]
 
 
-def test_the_example_of_a_plugin_works(tmp_path: Path) -> None:
-    source = RECIPES.split("# my_package/lighten.py\n")[1].split("```")[0]
-    (tmp_path / "lighten.py").write_text(source)
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("lighten_of_the_docs", tmp_path / "lighten.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    brought: list[object] = []
-    module.register_recipes(brought.append)
-    assert brought == [module.lighten]
+def test_the_example_of_a_recipe_works(tmp_path: Path) -> None:
+    file = tmp_path / "lighten.py"
+    file.write_text(RECIPES.split("```python\n# lighten.py\n")[1].split("```")[0])
+    check_recipe(recipe_in(file), much=0.2)
 
 
 def test_nothing_committed_names_this_workplace() -> None:

@@ -13,10 +13,11 @@ FLOORS = [
     {"core"},
     {"nets"},
     {"priors", "sampling"},
+    {"foreign", "hooks", "plugins"},
     {"models"},
     {"training", "run"},
     {"evaluation"},
-    {"hooks", "plugins", "builtin", "commands", "terminal"},
+    {"builtin", "commands", "doctor", "plugin_commands", "scaffold", "single", "terminal", "testing"},
     {"cli"},
     {"__main__"},
 ]
@@ -62,6 +63,7 @@ FORBIDDEN = {
     "builtin": {"PIL", "pathlib", "typer", "restorekit.run"},
     "run": {"typer", "restorekit.cli"},
     "training": {"restorekit.cli", "typer"},
+    "testing": {"pytest", "typer"},
 }
 
 

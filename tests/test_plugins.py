@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import inspect
+import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +10,11 @@ import torch
 import restorekit as rk
 from restorekit import plugins as found
 from restorekit.cli import build_app
-from restorekit.commands import OWN
-from tests.priors.gaussian import GaussianPrior
+from restorekit.commands import COMMON, SAMPLES, typer_command
+from restorekit.core import reserved
+from restorekit.core.reserved import COMMANDS
+from restorekit.models.registry import find_weights
+from restorekit.testing import GaussianPrior
 
 GOOD = """
 import restorekit as rk
@@ -27,26 +30,6 @@ def lighten(y, prior, noise, *, much: Annotated[float, rk.Option("How much.", mi
 def register_recipes(register):
     register(lighten)
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch):
-    """Put distributions with one plugin each on the path, as an installer would."""
-
-    def call(**modules: str) -> tuple[found.Plugin, ...]:
-        monkeypatch.syspath_prepend(str(tmp_path))
-        for name, source in modules.items():
-            monkeypatch.delitem(sys.modules, f"{name}_module", raising=False)
-            (tmp_path / f"{name}_module.py").write_text(textwrap.dedent(source))
-            info = tmp_path / f"dist_{name}-1.2.dist-info"
-            info.mkdir()
-            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n")
-            (info / "entry_points.txt").write_text(f"[restorekit]\n{name} = {name}_module\n")
-        found.plugins.cache_clear()
-        return found.plugins()
-
-    yield call
-    found.plugins.cache_clear()
 
 
 def test_own_recipes_come_as_plugins() -> None:
@@ -73,8 +56,11 @@ def test_a_broken_plugin_is_named_and_the_others_work(install, capsys) -> None:
     )
     found.warn_of_broken_plugins()
     lines = capsys.readouterr().err.splitlines()
-    assert "warning: plugin broken of dist-broken: RuntimeError: no such luck" in lines
-    assert any("odd of dist-odd" in line and "takes a recipe" in line for line in lines)
+    broken, odd = lines
+    assert broken.startswith("warning: plugin broken of dist-broken: RuntimeError: no such luck (")
+    assert broken.endswith("broken_module.py, line 1)")
+    assert odd.startswith("warning: plugin odd of dist-odd: TypeError: register_recipes: register() takes a recipe")
+    assert odd.endswith("odd_module.py, line 13)")
     assert {"denoise", "inpaint", "lighten"} <= set(found.recipes())
 
 
@@ -101,6 +87,11 @@ def test_every_public_name_is_there() -> None:
     [
         (('"lighten"', '"train"'), "named like a command of restorekit"),
         (("much:", "seed:"), "every recipe has an option 'seed'"),
+        (("much:", "image:"), "every recipe has an option 'image'"),
+        (('"lighten"', '"core"'), "restorekit.core is something else already"),
+        (('"lighten"', '"load-prior"'), "restorekit.load_prior is something else already"),
+        (("register(lighten)", "register(lighten), register(lighten)"), "'lighten' is already brought by this plugin"),
+        (("def register_recipes", "def register_recipe"), "unknown hook 'register_recipe'"),
         (("Annotated[float, ", "Annotated[Literal[1, 2], "), "allowed types: int, float"),
     ],
 )
@@ -114,4 +105,160 @@ def test_a_recipe_that_would_break_the_command_line_is_refused(install, change, 
 
 def test_restorekits_own_commands_are_those_that_are_kept() -> None:
     own = {info.name for info in build_app().registered_commands + build_app().registered_groups}
-    assert own - set(found.recipes()) <= set(OWN)
+    assert own - set(found.recipes()) <= set(COMMANDS)
+
+
+PRIORS = """
+import restorekit as rk
+
+def load(text):
+    from restorekit.testing import GaussianPrior
+
+    return GaussianPrior(mean=float(text)) if text else "nothing"
+
+@rk.hookimpl
+def register_priors(register):
+    register(rk.PriorFamily("flat", load, "The mean."))
+"""
+
+
+def test_a_family_of_priors_is_a_model_everywhere(install, tmp_path, monkeypatch) -> None:
+    plugin = next(p for p in install(flat=PRIORS) if p.name == "flat")
+    assert [family.name for family in plugin.priors] == ["flat"]
+    assert rk.load_prior("flat:0.25").mean == 0.25
+    y = torch.zeros(1, 3, 4, 4)
+    torch.testing.assert_close(rk.denoise(y, "flat:0.5", sigma=127.5, device="cpu"), y + 0.25)
+    with pytest.raises(rk.ModelError, match=r"flat:: the plugin gave str, allowed: a Denoiser"):
+        rk.load_prior("flat:")
+    with pytest.raises(rk.ModelError, match=r"unknown prior family 'flap'. Did you mean 'flat'"):
+        rk.load_prior("flap:1")
+    with pytest.raises(rk.ModelError, match="comes from a plugin; allowed here: weights"):
+        find_weights("flat:1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flat:1").write_text("no weights")
+    with pytest.raises(rk.ModelError, match="not a readable safetensors file"):
+        rk.load_prior("flat:1")
+
+
+@pytest.mark.parametrize("source", [r"C:\priors\mine", "c:/priors/mine", "Flat:1", "nowhere"])
+def test_a_path_with_a_colon_is_no_family(source: str) -> None:
+    with pytest.raises(rk.ModelError, match="unknown model"):
+        rk.load_prior(source)
+
+
+@pytest.mark.parametrize("name", ["c", "hf", "Flat", "a b", ""])
+def test_a_family_is_not_named_like_an_address(name: str) -> None:
+    with pytest.raises(ValueError, match="prior family"):
+        rk.PriorFamily(name, GaussianPrior, "Help.")
+
+
+def test_a_family_is_not_named_like_a_prior(install) -> None:
+    plugin = next(p for p in install(flat=PRIORS.replace('"flat"', '"ddpm-photo"')) if p.name == "flat")
+    assert plugin.error is not None
+    assert "named like a prior of restorekit" in plugin.error
+
+
+SOLVERS = """
+import restorekit as rk
+
+def solve(prior, operator, y, sigma_y, noise, *, steps):
+    '''The pseudo-inverse.'''
+    return operator.pinv(y)
+
+@rk.hookimpl
+def register_solvers(register):
+    register(rk.Solver("inverse", "Moore 1920", solve, evaluations=lambda steps: 0))
+"""
+CHOOSING = """
+import restorekit as rk
+from typing import Annotated
+
+@rk.recipe("double")
+def double(y, prior, noise, *, solver: Annotated[rk.Solver, rk.ChosenSolver("How.", solver="inverse")]):
+    '''Double.'''
+    return 2 * solver.solve(prior, rk.Identity(), y, 0.0, noise, steps=1)
+
+@rk.hookimpl
+def register_recipes(register):
+    register(double)
+"""
+
+
+def test_a_recipe_takes_a_plugins_solver_by_name(install) -> None:
+    plugin = next(p for p in install(inverse=SOLVERS, choosing=CHOOSING) if p.name == "inverse")
+    assert [solver.name for solver in plugin.solvers] == ["inverse"]
+    y = torch.full((1, 3, 4, 4), 0.25)
+    for option in ({}, {"solver": "inverse"}, {"solver": plugin.solvers[0]}):
+        torch.testing.assert_close(rk.double(y, GaussianPrior(), device="cpu", **option), 2 * y)
+    with pytest.raises(rk.OptionError, match=r"double solver: unknown solver 'invers'. Did you mean 'inverse'"):
+        rk.double(y, GaussianPrior(), solver="invers", device="cpu")
+
+
+def test_solvers_have_one_name_space(install, monkeypatch) -> None:
+    own = rk.Solver("inverse", "us", lambda *a: None)
+    monkeypatch.setattr(found, "SOLVERS", ("inverse",))
+    monkeypatch.setattr(found, "_built_in_solvers", lambda: (own,))
+    clash = next(p for p in install(inverse=SOLVERS) if p.name == "inverse")
+    assert clash.error is not None
+    assert "solver 'inverse' is already brought by restorekit" in clash.error
+    assert found.solvers()["inverse"] is own
+
+
+def test_the_names_of_restorekits_solvers_are_known_without_them() -> None:
+    assert tuple(solver.name for solver in found._built_in_solvers()) == reserved.SOLVERS
+
+
+def test_a_plugin_with_a_solver_does_not_load_torch(install) -> None:
+    install(inverse=SOLVERS)
+    code = (
+        "import sys; from restorekit.plugins import plugin_named;"
+        "sys.exit(not plugin_named('inverse').solvers or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_plugin_is_taken_whole_or_not_at_all(install) -> None:
+    install(inverse=SOLVERS, mixed=GOOD + SOLVERS)
+    mixed = found.plugin_named("mixed")
+    assert mixed.state == "failed"
+    assert "solver 'inverse' is already brought by inverse of dist-inverse" in str(mixed.error)
+    assert "lighten" not in found.recipes()
+
+
+@pytest.mark.parametrize(
+    ("selection", "states"),
+    [
+        (None, ("ok", "ok")),
+        ("", ("not selected", "not selected")),
+        ("light", ("ok", "not selected")),
+        ("dist_inverse", ("not selected", "ok")),
+        ("light, dist-inverse", ("ok", "ok")),
+        ("lihgt", ("not selected", "not selected")),
+    ],
+)
+def test_plugins_are_selected(install, monkeypatch, capsys, selection: str | None, states: tuple[str, str]) -> None:
+    install(light=GOOD, inverse=SOLVERS)
+    if selection is not None:
+        monkeypatch.setenv(found.SELECTION, selection)
+    assert (found.plugin_named("light").state, found.plugin_named("dist-inverse").state) == states
+    assert {"denoise", "inpaint"} <= set(found.recipes())
+    assert ("lighten" in found.recipes()) == (states[0] == "ok")
+    found.warn_of_broken_plugins()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (selection == "lihgt")
+    assert all(line.startswith("warning: RESTOREKIT_PLUGINS: unknown plugin 'lihgt'") for line in lines)
+
+
+def test_a_plugin_that_ends_the_process_is_only_a_broken_one(install) -> None:
+    install(quitting="import sys; sys.exit(3)", syntax="def (:")
+    assert str(found.plugin_named("quitting").error).startswith("SystemExit: 3 (")
+    assert str(found.plugin_named("syntax").error).endswith("syntax_module.py, line 1)")
+    assert "quitting_module.py" in found.plugin_named("quitting").trace
+
+
+def test_the_names_that_are_kept_are_those_that_commands_have() -> None:
+    assert tuple(name for name, *_ in COMMON) == reserved.COMMON
+    assert SAMPLES[0] in reserved.OTHERS
+    for recipe in found.recipes().values():
+        names = set(inspect.signature(typer_command(recipe)).parameters)
+        assert names == {"inputs", *reserved.own_names(recipe), *reserved.COMMON} | ({"samples"} & names)

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 from restorekit.errors import OptionError, unknown
 
@@ -78,11 +78,27 @@ class OtherModel:
 
 
 @dataclass(frozen=True)
+class ChosenSolver:
+    """How a recipe solves its problem. The recipe gets the `Solver` of that name.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        solver: its name when none is given; `restorekit.plugins.solvers()` has all of them.
+    """
+
+    help: str
+    solver: str
+
+
+Spec: TypeAlias = Option | SideImage | ClassLabel | OtherModel | ChosenSolver
+
+
+@dataclass(frozen=True)
 class Parameter:
-    """One checked option, side image, class or further model of a recipe."""
+    """One checked option, side image, class, further model or solver of a recipe."""
 
     name: str
-    spec: Option | SideImage | ClassLabel | OtherModel
+    spec: Spec
     kind: type = float
     """int, float, bool or str, of options."""
     words: tuple[str, ...] = ()
@@ -96,7 +112,7 @@ class Parameter:
 
     def checked(self, value: Any, where: str) -> Any:
         """The value of an option, converted from text if need be; OptionError says what is allowed."""
-        if isinstance(self.spec, SideImage | OtherModel) or value == self.default or value in self.words:
+        if isinstance(self.spec, SideImage | OtherModel | ChosenSolver) or value == self.default or value in self.words:
             return value
         if isinstance(self.spec, ClassLabel):
             if not isinstance(value, str) or not value:
@@ -125,7 +141,9 @@ class Parameter:
         if isinstance(self.spec, ClassLabel):
             return "the name of a class of the prior"
         if isinstance(self.spec, OtherModel):
-            return "a model: a name, a folder, or hf://org/name@revision"
+            return "a model: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin"
+        if isinstance(self.spec, ChosenSolver):
+            return "the name of a solver"
         if self.kind is str:
             return ", ".join(self.words)
         kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.kind]
@@ -203,7 +221,7 @@ def recipe(name: str, *, model: str = "ddpm-photo", samples: bool = False) -> Ca
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Type hints; names that are only imported for type checkers (Tensor) become object, so that nothing is loaded."""
-    names = ("Tensor", "Denoiser", "Noise", "ImageNoise", "NoisyClassifier")
+    names = ("Tensor", "Denoiser", "Noise", "ImageNoise", "NoisyClassifier", "Solver")
     missing = {name: object for name in names if name not in getattr(function, "__globals__", {})}
     return typing.get_type_hints(function, localns=missing, include_extras=True)
 
@@ -212,14 +230,14 @@ def _parameter(recipe_name: str, parameter: inspect.Parameter, hint: Any) -> Par
     where = f"recipe {recipe_name!r}: parameter {parameter.name!r}"
     if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         raise TypeError(f"{where} must follow a bare *")
-    specs = Option | SideImage | ClassLabel | OtherModel
-    spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, specs)), None)
+    spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Spec)), None)
     if get_origin(hint) is not Annotated or spec is None:
-        raise TypeError(f"{where} needs Annotated[type, Option(...)], or SideImage, ClassLabel or OtherModel there")
-    if isinstance(spec, OtherModel):
+        others = "SideImage, ClassLabel, OtherModel or ChosenSolver"
+        raise TypeError(f"{where} needs Annotated[type, Option(...)], or {others} there")
+    if isinstance(spec, OtherModel | ChosenSolver):
         if parameter.default is not inspect.Parameter.empty:
-            raise TypeError(f"{where} has a default; allowed: OtherModel(help, model)")
-        return Parameter(parameter.name, spec, default=spec.model)
+            raise TypeError(f"{where} has a default; allowed: OtherModel(help, model), ChosenSolver(help, solver)")
+        return Parameter(parameter.name, spec, default=spec.model if isinstance(spec, OtherModel) else spec.solver)
     if not isinstance(spec, Option):
         return Parameter(parameter.name, spec, default=parameter.default)
     kind, words = _kind(get_args(hint)[0])

@@ -1,12 +1,16 @@
-"""What a solver of inverse problems says of itself."""
+"""What a solver of inverse problems says of itself.
+
+Plugins with solvers are loaded by `restorekit --help`; this module therefore knows no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Need = Literal["gradients", "svd", "noise-free"]
 NEEDS: tuple[Need, ...] = get_args(Need)

@@ -1,4 +1,4 @@
-"""Where priors come from: bundled names, folders, and the Hugging Face Hub."""
+"""Where priors come from: bundled names, folders, the Hugging Face Hub, and the families that plugins bring."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from restorekit.core.denoiser import Denoiser
+from restorekit.core.family import FAMILY, PriorFamily
+from restorekit.core.reserved import BUNDLED
 from restorekit.errors import ModelError, unknown
-from restorekit.models.config import NoisyClassifierConfig, Prior
+from restorekit.models.config import NoisyClassifierConfig
 from restorekit.models.files import (
     CARD,
     WEIGHTS,
@@ -16,9 +19,9 @@ from restorekit.models.files import (
     load_weights,
     read_config,
 )
+from restorekit.plugins import prior_families
 from restorekit.priors.guided import NoisyClassifier
 
-BUNDLED = Path(__file__).parent.parent / "weights"
 HUB = "hf://"
 
 
@@ -58,22 +61,44 @@ def find_weights(source: str | Path) -> Path:
         return path / WEIGHTS
     if path.is_dir():
         raise ModelError(f"model {text}: the folder has no {WEIGHTS}")
-    allowed = [*names, "a folder with " + WEIGHTS, "hf://org/name@revision"]
+    if family_of(text) is not None:
+        raise ModelError(f"model {text}: comes from a plugin; allowed here: weights that `restorekit train` wrote")
+    allowed = [*names, "a folder with " + WEIGHTS, "hf://org/name@revision", *(f"{f}:..." for f in prior_families())]
     raise ModelError(unknown("model", text, allowed, "--model"))
 
 
-def load_prior(source: str | Path) -> Prior:
+def family_of(source: str | Path) -> tuple[PriorFamily, str] | None:
+    """The family of `NAME:TEXT`, and the text; None where that is a path that exists, an address, or no such form."""
+    name, colon, text = str(source).partition(":")
+    if not colon or not FAMILY.fullmatch(name) or text.startswith("//") or Path(source).exists():
+        return None
+    families = prior_families()
+    if name not in families:
+        raise ModelError(unknown("prior family", name, families, f"model {source}"))
+    return families[name], text
+
+
+def load_prior(source: str | Path) -> Denoiser:
     """A prior ready to denoise, float32 on the CPU.
 
     source: a bundled name (`restorekit models` lists them), a folder that `restorekit train` wrote, a weights file,
-    or `hf://org/name@revision` on the Hugging Face Hub (without @revision: main).
+    `hf://org/name@revision` on the Hugging Face Hub (without @revision: main), or `FAMILY:TEXT` of a plugin.
     """
-    return load_weights(find_weights(source))
+    found = family_of(source)
+    return _of_family(*found) if found is not None else load_weights(find_weights(source))
 
 
-def load_model(source: str | Path) -> Prior | NoisyClassifier:
+def load_model(source: str | Path) -> Denoiser | NoisyClassifier:
     """A prior or a classifier, as `load_prior` loads a prior."""
-    return load_any_weights(find_weights(source))
+    found = family_of(source)
+    return _of_family(*found) if found is not None else load_any_weights(find_weights(source))
+
+
+def _of_family(family: PriorFamily, text: str) -> Denoiser:
+    prior = family.load(text)
+    if not isinstance(prior, Denoiser):
+        raise ModelError(f"model {family.name}:{text}: the plugin gave {type(prior).__name__}, allowed: a Denoiser")
+    return prior
 
 
 def _download(place: str) -> Path:

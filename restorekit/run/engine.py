@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.noise import ImageNoise
-from restorekit.core.recipe import ClassLabel, OtherModel, Recipe
+from restorekit.core.recipe import ChosenSolver, ClassLabel, OtherModel, Recipe
 from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
 from restorekit.models.registry import bundled_classes, load_model
+from restorekit.plugins import solver_named
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.precise import InBfloat16
@@ -49,7 +50,8 @@ class Engine:
         return cast(Placed, InBfloat16(prior, self.device.type))
 
     def resolved(self, recipe: Recipe, prior: Denoiser, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options with labels (1,) of the prior for names of classes, and models on the device for their names."""
+        """The options with labels (1,) of the prior for names of classes, models on the device and solvers for their
+        names."""
         values = dict(options)
         for parameter in recipe.options:
             value = values.get(parameter.name)
@@ -58,6 +60,8 @@ class Engine:
             if isinstance(parameter.spec, OtherModel):
                 other: Any = load_model(value) if isinstance(value, str | Path) else value
                 values[parameter.name] = self.place(other)
+            if isinstance(parameter.spec, ChosenSolver) and isinstance(value, str):
+                values[parameter.name] = solver_named(value, f"{recipe.name} {parameter.name}")
         return values
 
     def restore(

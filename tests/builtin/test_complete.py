@@ -10,8 +10,8 @@ from restorekit.core.noise import ImageNoise
 from restorekit.errors import ModelError, RestorekitWarning
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.tiled import Tiled
+from restorekit.testing import GaussianPrior
 from tests.builtin.test_inpaint import box
-from tests.priors.gaussian import GaussianPrior
 
 SIDE = 16
 

@@ -9,7 +9,7 @@ from restorekit.builtin.noise_level import estimate_sigma
 from restorekit.core.ladders import geometric_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.errors import RestorekitWarning
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 PRIOR = GaussianPrior(mean=0.1, std=0.4)
 

@@ -10,7 +10,8 @@ from restorekit.core.ladders import geometric_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.errors import RestorekitWarning
 from restorekit.priors.tiled import Tiled
-from tests.priors.gaussian import CorrelatedPrior, GaussianPrior
+from restorekit.testing import GaussianPrior
+from tests.priors.gaussian import CorrelatedPrior
 
 
 def box(side: int, first: int, last: int) -> Tensor:

@@ -12,8 +12,8 @@ from restorekit.core.ladders import (
     sigmas_from_betas,
     table_ladder,
 )
+from restorekit.testing import GaussianPrior
 from tests import golden
-from tests.priors.gaussian import GaussianPrior
 
 
 @pytest.mark.parametrize("steps", [1000, 250])

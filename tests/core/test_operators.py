@@ -10,11 +10,11 @@ from restorekit.core.operators import (
     ColourMatrix,
     Composition,
     Identity,
-    LinearOperator,
     Masking,
     Mosaic,
     grayscale,
 )
+from restorekit.testing import check_operator
 
 DRAW = torch.Generator().manual_seed(0)
 KNOWN = torch.rand(1, 1, 12, 18, generator=DRAW) > 0.4
@@ -41,20 +41,7 @@ COLOUR = {"colour matrix", "grayscale", "mosaic", "grey and small"}
 def test_adjoint_pseudo_inverse_and_damped_solution(name: str, channels: int) -> None:
     if channels == 1 and name in COLOUR:
         channels = 3
-    operator = OPERATORS[name]
-    assert isinstance(operator, LinearOperator)
-    draw = torch.Generator().manual_seed(1)
-    x = torch.randn(2, channels, 12, 18, generator=draw, dtype=torch.float64)
-    ax = operator.forward(x)
-    y = torch.randn(ax.shape, generator=draw, dtype=torch.float64)
-    torch.testing.assert_close((ax * y).sum(), (x * operator.adjoint(y)).sum())
-    torch.testing.assert_close(operator.forward(operator.pinv(ax)), ax, rtol=1e-4, atol=1e-4)
-    back = operator.pinv(y)
-    torch.testing.assert_close(operator.pinv(operator.forward(back)), back, rtol=1e-3, atol=1e-3)
-    for damping in (0.01, 2.0):
-        solved = operator.solve(y, damping)
-        again = operator.forward(operator.adjoint(solved)) + damping * solved
-        torch.testing.assert_close(again, y, rtol=1e-4, atol=1e-4)
+    check_operator(OPERATORS[name], (2, channels, 12, 18))
 
 
 def test_masking_keeps_what_is_known() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
 
-from restorekit.core.recipe import Option, OtherModel, SideImage, recipe
+from restorekit.core.recipe import ChosenSolver, Option, OtherModel, SideImage, recipe
 from restorekit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ def test_wrong_signatures_are_refused_at_once() -> None:
     def other_model(y, prior, noise, *, a: Annotated[int, OtherModel("A.", "b")] = 1):
         """Doc."""
 
+    def other_solver(y, prior, noise, *, a: Annotated[int, ChosenSolver("A.", "b")] = 1):
+        """Doc."""
+
     def odd_type(y, prior, noise, *, a: Annotated[list, Option("A.")] = 1):
         """Doc."""
 
@@ -87,6 +90,7 @@ def test_wrong_signatures_are_refused_at_once() -> None:
         (other_order, "first parameters"),
         (bare_option, "Annotated"),
         (positional, "bare"),
+        (other_solver, "has a default"),
         (other_model, "has a default"),
         (odd_type, "allowed types"),
     ]:

@@ -13,7 +13,7 @@ from restorekit.errors import ImageError, OptionError
 from restorekit.evaluation import baselines, denoising, inpainting
 from restorekit.evaluation.metrics import psnr, ssim
 from restorekit.run.engine import make_engine
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 ENGINE = make_engine("cpu", "float32")
 

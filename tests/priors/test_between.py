@@ -6,7 +6,7 @@ import torch
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.ladders import geometric_ladder
 from restorekit.priors.between import Between
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 
 class Levelled(GaussianPrior):

@@ -13,7 +13,7 @@ from restorekit.priors.labelled import Labelled
 from restorekit.priors.precise import InBfloat16
 from restorekit.priors.tiled import Tiled
 from restorekit.sampling.samplers import Variance, sample_ancestral
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 MEANS, STD = (-0.1, 0.2), 0.3
 CLASSES = ("dark", "bright")

@@ -6,8 +6,8 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.core.ladders import geometric_ladder, ladder_for
 from restorekit.errors import ModelError
 from restorekit.priors.score import ScorePrior
+from restorekit.testing import GaussianPrior
 from tests import golden
-from tests.priors.gaussian import GaussianPrior
 
 SIGMAS = geometric_ladder(1.0, 0.01, 10)[:-1]
 

@@ -13,7 +13,7 @@ from restorekit.priors.given import Given
 from restorekit.priors.grey import Grey
 from restorekit.priors.tiled import Tiled, only_where
 from restorekit.sampling.samplers import sample_ddim
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 from tests.priors.test_epsilon import TABLE
 
 

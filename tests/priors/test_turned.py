@@ -7,7 +7,8 @@ from torch import Tensor
 from restorekit.core.denoiser import Denoiser
 from restorekit.priors.tiled import Tiled, only_where
 from restorekit.priors.turned import TURNS, Turned, turned
-from tests.priors.gaussian import CorrelatedPrior, GaussianPrior
+from restorekit.testing import GaussianPrior
+from tests.priors.gaussian import CorrelatedPrior
 
 
 class Leaning(GaussianPrior):

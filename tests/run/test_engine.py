@@ -15,8 +15,8 @@ from restorekit.models.registry import load_prior
 from restorekit.run.api import restore
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import plan_jobs, run_jobs
+from restorekit.testing import GaussianPrior
 from tests.models.small import small_model
-from tests.priors.gaussian import GaussianPrior
 from tests.run.test_folder import fill, run, save, speckle
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from restorekit.errors import ImageError, OptionError, RestorekitWarning
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import Settings, plan_jobs, run_jobs
 from restorekit.run.images import PARTIAL, read_photo
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 from tests.run.test_images import pixels
 
 ENGINE = make_engine("cpu", "float32")

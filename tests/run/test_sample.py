@@ -12,7 +12,7 @@ from restorekit.core.ladders import geometric_ladder
 from restorekit.errors import OptionError
 from restorekit.run.engine import make_engine
 from restorekit.run.sample import Sampler, draw, write_grid
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 ENGINE = make_engine("cpu", "float32")
 

@@ -12,7 +12,8 @@ from restorekit.core.noise import ImageNoise
 from restorekit.core.operators import Identity, Masking
 from restorekit.priors.given import Given
 from restorekit.sampling.consistent import consistent, plug_and_play, sample_consistent
-from tests.priors.gaussian import CorrelatedPrior, GaussianPrior
+from restorekit.testing import GaussianPrior
+from tests.priors.gaussian import CorrelatedPrior
 
 HOLE = torch.zeros(1, 1, 80, 80, dtype=torch.bool)
 HOLE[..., 10:60, 20:70] = True

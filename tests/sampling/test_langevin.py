@@ -11,8 +11,9 @@ from restorekit.core.noise import ImageNoise
 from restorekit.core.operators import Masking
 from restorekit.priors.score import ScorePrior
 from restorekit.sampling.langevin import first_sigma, langevin, ratio, sample_langevin, step_for
+from restorekit.testing import GaussianPrior
 from tests import golden
-from tests.priors.gaussian import CorrelatedPrior, GaussianPrior
+from tests.priors.gaussian import CorrelatedPrior
 
 
 class Mixture(nn.Module):

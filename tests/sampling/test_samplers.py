@@ -26,8 +26,8 @@ from restorekit.sampling.samplers import (
     sample_euler,
     sample_heun,
 )
+from restorekit.testing import GaussianPrior
 from tests import golden
-from tests.priors.gaussian import GaussianPrior
 
 DDPM, GUIDED, KDIFFUSION = "ddpm_process", "gd_sampling", "kdiffusion_sigmas_and_samplers"
 VARIANCES = {"fixed_small": "small", "fixed_large": "large", "learned_range": "learned"}

@@ -11,7 +11,7 @@ from restorekit.core.ladders import karras_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.core.operators import Composition, LinearOperator, Masking, grayscale
 from restorekit.sampling.solvers import solve_diffpir, solve_pigdm
-from tests.priors.gaussian import GaussianPrior
+from restorekit.testing import GaussianPrior
 
 MEAN, STD, COUNT, SIDE = 0.1, 0.3, 600, 4
 KNOWN = torch.rand(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3)) > 0.5
