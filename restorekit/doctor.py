@@ -10,10 +10,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from restorekit.core.family import PriorFamily
+from restorekit.core.recipe import Recipe
 from restorekit.errors import RestorekitError
 from restorekit.foreign import ForeignError, attempt
 from restorekit.plugins import SELECTION, Plugin, plugin_named
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
     from restorekit.testing import Check
 
 TIMEOUT = 600.0
-# A module may have this function: linear operators, each with a shape that it takes.
-OPERATORS = "operators"
+# A module may have these functions: linear operators, each with a shape that it takes; options of recipes, by name, for
+# those that do not run without any.
+OPERATORS, EXAMPLES = "operators", "examples"
 
 
 @dataclass(frozen=True)
@@ -53,26 +57,29 @@ def _end(code: int) -> str:
 def read_findings(output: str, end: str) -> list[Finding]:
     """Findings from lines of JSON; `end` says what became of a check that has no result."""
     findings: list[Finding] = []
-    begun: str | None = "imports"
+    begun = "imports"
     for line in output.splitlines():
         record: dict[str, Any] = json.loads(line)
-        begun = record.get("begun")
+        if "done" in record:
+            return findings
         if "check" in record:
             findings.append(Finding(record["check"], record["error"]))
-    return findings if begun is None else [*findings, Finding(begun, end)]
+        begun = record.get("begun", "the next check")
+    return [*findings, Finding(begun, end)]
 
 
 def main(name: str, distribution: str, out: TextIO) -> None:
     """Run all checks of a plugin; one that could not be imported has no further ones."""
-    out.write(json.dumps({"begun": "imports"}) + "\n")
-    out.flush()
-    plugin = plugin_named(name, distribution)
-    for check in _checks(plugin):
-        out.write(json.dumps({"begun": check.name}) + "\n")
+
+    def say(**record: Any) -> None:
+        out.write(json.dumps(record) + "\n")
         out.flush()
-        error = _error_of(check)
-        out.write(json.dumps({"check": check.name, "error": error}) + "\n")
-        out.flush()
+
+    say(begun="imports")
+    for check in _checks(plugin_named(name, distribution)):
+        say(begun=check.name)
+        say(check=check.name, error=_error_of(check))
+    say(done=True)
 
 
 def _error_of(check: Check) -> str | None:
@@ -94,30 +101,45 @@ def _checks(plugin: Plugin) -> Iterator[Check]:
         return
     things = [*plugin.recipes, *plugin.priors, *plugin.solvers]
     yield Check("brings something", lambda: require(bool(things), "nothing; allowed: register_... with @rk.hookimpl"))
+    module = sys.modules[plugin.module]
+    for name in (EXAMPLES, OPERATORS):
+        if hasattr(module, name):
+            yield Check(f"{name}()", getattr(module, name))
+    examples = _returned(module, EXAMPLES, {})
     for recipe in plugin.recipes:
-        for check in recipe_checks(recipe):
+        options = examples.get(recipe.name, {})
+        for check in recipe_checks(recipe, options=options):
             yield Check(f"recipe {recipe.name}: {check.name}", check.run)
-        yield Check(f"recipe {recipe.name}: with {recipe.model}", lambda r=recipe: _with_its_own(r))  # type: ignore[misc]
+        own = f"recipe {recipe.name}: with {recipe.model}"
+        yield Check(own, lambda r=recipe, o=options: _with_its_own(r, o))  # type: ignore[misc]
     for family in plugin.priors:
         yield Check(f"priors {family.name}: refuses what it does not know", lambda f=family: _refuses(f))  # type: ignore[misc]
     for solver in plugin.solvers:
         for check in solver_checks(solver):
             yield Check(f"solver {solver.name}: {check.name}", check.run)
-    for operator, shape in getattr(sys.modules[plugin.module], OPERATORS, list)():
+    for operator, shape in _returned(module, OPERATORS, []):
         name = f"operator {type(operator).__name__} on {' x '.join(map(str, shape))}"
         yield Check(name, lambda a=operator, s=shape: check_operator(a, s))  # type: ignore[misc]
 
 
-def _with_its_own(recipe: Any) -> None:
+def _returned(module: ModuleType, name: str, empty: Any) -> Any:
+    """What the module's function of that name returns; empty where it has none, or it raises, which a check tells."""
+    try:
+        return attempt(getattr(module, name, lambda: empty))
+    except ForeignError:
+        return empty
+
+
+def _with_its_own(recipe: Recipe, options: Mapping[str, Any]) -> None:
     """The recipe on a photo, with the prior that it takes when none is named."""
     from restorekit.models.registry import load_prior
     from restorekit.testing import recipe_checks
 
     prior = load_prior(recipe.model)
-    next(check for check in recipe_checks(recipe, prior) if check.name == "photo").run()
+    next(check for check in recipe_checks(recipe, prior, options) if check.name == "photo").run()
 
 
-def _refuses(family: Any) -> None:
+def _refuses(family: PriorFamily) -> None:
     """A name that means nothing gets one line."""
     try:
         family.load("no such prior")

@@ -168,6 +168,27 @@ def test_doctor_names_what_is_wrong(install) -> None:
     assert "nothing; allowed: register_" in str(examined("nothing", "dist-nothing")["brings something"])
 
 
+NEEDY = GOOD.replace("return y + much", "if much == 0.5: raise rk.OptionError('much: found 0.5')\n    return y + much")
+
+
+def test_doctor_gives_recipes_the_options_of_examples(install) -> None:
+    install(needy=NEEDY)
+    assert "OptionError: much: found 0.5" in str(examined("needy", "dist-needy")["recipe lighten: photo"])
+    install(served=NEEDY.replace("lighten", "serve") + "\ndef examples():\n    return {'serve': {'much': 0.1}}\n")
+    assert set(examined("served", "dist-served").values()) == {None}
+    install(loose=GOOD.replace("lighten", "loose") + "\ndef examples():\n    return 1 / 0\n")
+    found = examined("loose", "dist-loose")
+    assert [check for check, error in found.items() if error] == ["examples()"]
+    assert "ZeroDivisionError" in str(found["examples()"])
+
+
+def test_a_process_that_ends_between_two_checks_is_not_well() -> None:
+    lines = '{"begun": "imports"}\n{"check": "imports", "error": null}\n'
+    good = doctor.Finding("imports", None)
+    assert doctor.read_findings(lines, "killed") == [good, doctor.Finding("the next check", "killed")]
+    assert doctor.read_findings(lines + '{"done": true}\n', "killed") == [good]
+
+
 def test_doctor_names_one_that_ends_the_process_or_takes_too_long(install, restorekit, monkeypatch) -> None:
     install()
     monkeypatch.setenv(plugins.SELECTION, "")

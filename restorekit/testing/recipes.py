@@ -25,8 +25,8 @@ def check_recipe(recipe: Recipe, prior: Denoiser | None = None, **options: Any) 
     that is there; it leaves its input alone.
 
     prior: by default a `GaussianPrior`.
-    options: of the recipe. Side images that are not given are a mask with a hole in its middle (one channel) or a photo
-    (three); a class is the prior's first.
+    options: of the recipe. Side images that it needs and that are not given are a mask with a hole in its middle (one
+    channel) or a photo (three); a class that it needs is the prior's first.
     """
     run_all(recipe_checks(recipe, prior, options))
 
@@ -101,7 +101,7 @@ class _Trial:
         """The recipe as `restorekit NAME` runs it."""
         engine, values = make_engine(device, "float32"), dict(self.options)
         for parameter in self.recipe.parameters:
-            if parameter.name not in values:
+            if parameter.required and parameter.name not in values:
                 values |= self._made(parameter, y)
         placed = engine.place(self.prior)
         checked = engine.resolved(self.recipe, self.prior, self.recipe.checked(values))
