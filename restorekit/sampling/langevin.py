@@ -84,6 +84,7 @@ def sample_langevin(
     denoise: bool = True,
     operator: LinearOperator | None = None,
     y: Tensor | None = None,
+    sigma_y: float = 0.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Annealed Langevin dynamics (algorithm 1), over any prior; arguments as in `restorekit.sampling.samplers`.
@@ -96,6 +97,10 @@ def sample_langevin(
     operator, y: inpainting as its authors wrote it (algorithm 2): at every level what is known becomes y + sigma_i A z,
     with z drawn once for the level, before the first and after every update; at the end y itself is put in. Written for
     masks, it does for any operator what it does for pixels: it sets A x.
+
+    sigma_y: above 0, y has noise of this deviation, and nothing is set; the score of the measurement joins the prior's.
+    At level sigma, y - A x is noise of covariance sigma_y^2 I + sigma^2 A A^T whatever x0 is, so that the score times
+    sigma^2 is A^T (A A^T + sigma_y^2 / sigma^2)^-1 (y - A x), which goes to that of y itself as sigma falls.
     """
     if (operator is None) != (y is None):
         raise ValueError("sample_langevin: operator and y go together")
@@ -103,7 +108,7 @@ def sample_langevin(
     count = 0
     for sigma in ladder[:-1].tolist():
         known = None
-        if operator is not None and y is not None:
+        if operator is not None and y is not None and sigma_y == 0:
             known = y + sigma * operator.forward(noise.like(x))
             x = consistent(operator, known, x)
         last = noise.like(x) if not euler else None
@@ -112,7 +117,10 @@ def sample_langevin(
             fresh = noise.like(x)
             kick = fresh if last is None else (last + fresh) / 2
             last = None if last is None else fresh
-            x = x + step * (denoised - x) + math.sqrt(2 * step) * sigma * kick
+            drift = denoised - x
+            if operator is not None and y is not None and sigma_y > 0:
+                drift = drift + operator.adjoint(operator.solve(y - operator.forward(x), sigma_y**2 / sigma**2))
+            x = x + step * drift + math.sqrt(2 * step) * sigma * kick
             if operator is not None and known is not None:
                 x = consistent(operator, known, x)
             if on_step is not None:
@@ -120,7 +128,7 @@ def sample_langevin(
             count += 1
     if denoise:
         x = denoise_at(prior, x, ladder[-2].item())
-    return x if operator is None or y is None else consistent(operator, y, x)
+    return x if operator is None or y is None or sigma_y > 0 else consistent(operator, y, x)
 
 
 def first_sigma(images: Tensor) -> float:

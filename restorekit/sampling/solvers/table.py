@@ -1,0 +1,33 @@
+"""What solvers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from restorekit.core.solver import Solver
+from restorekit.errors import OptionError, unknown
+from restorekit.sampling.solvers.annealed import langevin_evaluations, solve_langevin
+from restorekit.sampling.solvers.guided import solve_dps, solve_pigdm
+from restorekit.sampling.solvers.nullspace import repaint_evaluations, solve_ddnm, solve_repaint
+from restorekit.sampling.solvers.proximal import solve_diffpir, solve_dpir
+from restorekit.sampling.solvers.spectral import solve_ddnm_plus, solve_ddrm
+
+SOLVERS: tuple[Solver, ...] = (
+    Solver("repaint", "Lugmayr et al. 2022, 2201.09865", solve_repaint, ("noise-free",), repaint_evaluations),
+    Solver("ddnm", "Wang et al. 2022, 2212.00490", solve_ddnm, ("noise-free",)),
+    Solver("ddnm-plus", "Wang et al. 2022, 2212.00490", solve_ddnm_plus, ("svd",)),
+    Solver("ddrm", "Kawar et al. 2022, 2201.11793", solve_ddrm, ("svd",)),
+    Solver("pigdm", "Song et al. 2023, ICLR", solve_pigdm, ("gradients",)),
+    Solver("dps", "Chung et al. 2023, 2209.14687", solve_dps, ("gradients",)),
+    Solver("diffpir", "Zhu et al. 2023, 2305.08995", solve_diffpir),
+    Solver("langevin", "Song and Ermon 2019, 1907.05600", solve_langevin, (), langevin_evaluations),
+    Solver("dpir", "Zhang et al. 2021, 2008.13751", solve_dpir),
+)
+
+
+def solver_named(name: str, among: Iterable[Solver] = SOLVERS) -> Solver:
+    """The solver of a name; OptionError names the nearest and all that there are."""
+    named = {solver.name: solver for solver in among}
+    if name not in named:
+        raise OptionError(unknown("solver", name, named, "solver"))
+    return named[name]
