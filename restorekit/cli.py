@@ -12,6 +12,7 @@ import typer.main
 from restorekit import __version__
 from restorekit.commands import typer_command
 from restorekit.errors import OptionError, RestorekitError
+from restorekit.listings import list_solvers
 from restorekit.plugins import plugins, recipes, warn_of_broken_plugins
 
 HELP = "Restore folders of real photos with generative priors."
@@ -37,6 +38,7 @@ def build_app() -> typer.Typer:
     app.command("train")(train)
     app.command("sample")(sample)
     app.command("plugins")(list_plugins)
+    app.command("solvers")(list_solvers)
     models = typer.Typer(help="List the priors that ship with restorekit, or push one to the Hub.")
     models.callback(invoke_without_command=True)(list_models)
     models.command("push")(push)

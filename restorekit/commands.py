@@ -25,7 +25,7 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("tile", Annotated[int | None, typer.Option(help="Side of the windows; by default the prior's.")], None),
 )
 # Commands of restorekit itself, that no recipe may be named.
-OWN = ("train", "models", "plugins", "evaluate", "sample")
+OWN = ("train", "models", "plugins", "evaluate", "sample", "solvers")
 LABELS = "List the classes of the priors that ship with restorekit."
 SAMPLES = ("samples", Annotated[int, typer.Option(help="Answers per photo.", min=1, max=1000)], 1)
 

@@ -16,7 +16,7 @@ FLOORS = [
     {"models"},
     {"training", "run"},
     {"evaluation"},
-    {"hooks", "plugins", "builtin", "commands", "terminal"},
+    {"hooks", "plugins", "builtin", "commands", "terminal", "listings"},
     {"cli"},
     {"__main__"},
 ]

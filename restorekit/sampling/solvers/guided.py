@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from restorekit.core.denoiser import Denoiser, denoise_at
+from restorekit.core.denoiser import Denoiser, denoise_at, per_image
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
 from restorekit.sampling.solvers.begin import begin
@@ -81,7 +81,8 @@ def solve_dps(
     - zeta sqrt((1 + t^2)(1 + s^2)) grad |y - A D|^2 / |y - A D|.
     That length says nothing of the size of the image or the number of steps; the paper's, 0.3 to 1, are for images of
     256 x 256 pixels and 1000 steps, and are scaled here by the root of the pixels and by 1000 / steps, so that one
-    number serves all. sigma_y is not looked at.
+    number serves all. No step is longer than |y - A D| / |grad |y - A D||, where the distance would be 0 were A D
+    linear, so that few steps do not overshoot. sigma_y is not looked at.
 
     Erratum: the authors' code takes the gradient of |y - A D|, not of its square: half of the step of algorithm 1 for
     the same number, and that of a whole batch at once. Here it is the paper's, and each image's own.
@@ -99,7 +100,8 @@ def solve_dps(
             (slope,) = torch.autograd.grad(distances.sum(), points)
         denoised = denoised.detach()
         ahead = ddim_step(x, denoised.clamp(-1, 1) if clip else denoised, t, s, noise, 1.0)
-        x = ahead - scale * math.sqrt((1 + t**2) * (1 + s**2)) * slope
+        enough = distances.detach() / slope.flatten(1).square().sum(1).clamp(min=1e-20)
+        x = ahead - per_image(enough.clamp(max=scale * math.sqrt((1 + t**2) * (1 + s**2))), x) * slope
         if on_step is not None:
             on_step(index, x, denoised)
     return x
