@@ -223,7 +223,7 @@ class Composition:
         return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
 
 
-def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
+def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor, steps: int = SOLVER_STEPS) -> Tensor:
     """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own: one that
     is solved stands still while others go on.
 
@@ -232,7 +232,7 @@ def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
     x, residual = torch.zeros_like(y), y.clone()
     direction, energy = residual.clone(), residual.square().sum((1, 2, 3), keepdim=True)
     enough = max(ENOUGH, ROUNDINGS * torch.finfo(y.dtype).eps) ** 2 * energy
-    for _ in range(SOLVER_STEPS):
+    for _ in range(steps):
         open_ = energy > enough
         if not open_.any():
             break

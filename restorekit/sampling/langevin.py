@@ -33,6 +33,8 @@ STEP = 0.2
 INNER_STEPS = 100
 # What these leave of the state before, were D to stand still.
 FORGOTTEN = (1 - STEP) ** INNER_STEPS
+# Where y is measured, the drift is up to twice as steep; this step leaves a third of either at most.
+LONGEST_NOISY = 2 / 3
 
 
 def langevin(
@@ -90,7 +92,8 @@ def sample_langevin(
     """Annealed Langevin dynamics (algorithm 1), over any prior; arguments as in `restorekit.sampling.samplers`.
 
     inner_steps: updates at each level ("T"). step: of the Euler scheme, as published (0.2) or by `step_for`; None is
-    Leimkuhler and Matthews' scheme, with a step that takes inner_steps updates as far as the published ones. denoise:
+    Leimkuhler and Matthews' scheme, with a step that takes inner_steps updates as far as the published ones (at most
+    2/3 for noisy y). denoise:
     end with D at the last level (Jolicoeur-Martineau et al. 2020, arXiv 2009.05475, section 3.1), which takes away the
     noise of sigma_L that is left.
 
@@ -104,7 +107,10 @@ def sample_langevin(
     """
     if (operator is None) != (y is None):
         raise ValueError("sample_langevin: operator and y go together")
-    euler, step = step is not None, 1 - FORGOTTEN ** (1 / inner_steps) if step is None else step
+    longest = 1 - FORGOTTEN ** (1 / inner_steps)
+    if operator is not None and sigma_y > 0:
+        longest = min(longest, LONGEST_NOISY)
+    euler, step = step is not None, longest if step is None else step
     count = 0
     for sigma in ladder[:-1].tolist():
         known = None

@@ -141,7 +141,7 @@ def test_langevin_is_the_more_exact_the_more_updates(name: str) -> None:
         ladder = karras_ladder(2, 0.005, 25)
         return bias(solver_named("langevin"), problem(name, NOISE), ladder=ladder, inner_steps=inner_steps)
 
-    few, many = moments(2), moments(12)
+    few, many = moments(2), moments(20)
     assert many.mean + abs(many.spread - 1) < 0.8 * (few.mean + abs(few.spread - 1))
     assert abs(many.spread - 1) < 0.06
     assert many.mean < 0.1
