@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from restorekit.core.operators import LinearOperator as LinearOperator
     from restorekit.core.operators import Masking as Masking
     from restorekit.core.operators import Mosaic as Mosaic
+    from restorekit.core.operators import SpectralOperator as SpectralOperator
     from restorekit.core.operators import grayscale as grayscale
     from restorekit.core.recipe import ChosenSolver as ChosenSolver
     from restorekit.core.recipe import ClassLabel as ClassLabel
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
     from restorekit.core.recipe import SideImage as SideImage
     from restorekit.core.recipe import recipe as recipe
     from restorekit.core.solver import Solver as Solver
+    from restorekit.core.spectrum import Spectrum as Spectrum
     from restorekit.errors import ModelError as ModelError
     from restorekit.errors import OptionError as OptionError
     from restorekit.errors import RestorekitError as RestorekitError
     from restorekit.errors import RestorekitWarning as RestorekitWarning
     from restorekit.hooks import hookimpl as hookimpl
     from restorekit.models.registry import load_prior as load_prior
+    from restorekit.plugins import solver_named as solver_named
     from restorekit.priors.between import Between as Between
     from restorekit.priors.fill import smooth_fill as smooth_fill
     from restorekit.priors.given import Given as Given
@@ -64,8 +67,17 @@ if TYPE_CHECKING:
     from restorekit.sampling.samplers import sample_dpmpp_2m as sample_dpmpp_2m
     from restorekit.sampling.samplers import sample_euler as sample_euler
     from restorekit.sampling.samplers import sample_heun as sample_heun
+    from restorekit.sampling.solvers import SOLVERS as SOLVERS
+    from restorekit.sampling.solvers import first_guess as first_guess
+    from restorekit.sampling.solvers import solve_ddnm as solve_ddnm
+    from restorekit.sampling.solvers import solve_ddnm_plus as solve_ddnm_plus
+    from restorekit.sampling.solvers import solve_ddrm as solve_ddrm
     from restorekit.sampling.solvers import solve_diffpir as solve_diffpir
+    from restorekit.sampling.solvers import solve_dpir as solve_dpir
+    from restorekit.sampling.solvers import solve_dps as solve_dps
+    from restorekit.sampling.solvers import solve_langevin as solve_langevin
     from restorekit.sampling.solvers import solve_pigdm as solve_pigdm
+    from restorekit.sampling.solvers import solve_repaint as solve_repaint
 
 __version__ = "0.1.0"
 
@@ -75,12 +87,23 @@ _MODULES = {
     "core.family": ("PriorFamily",),
     "core.noise": ("ImageNoise",),
     "core.filters": ("Blur", "Downsample", "gaussian_kernel", "motion_kernel"),
-    "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic", "grayscale"),
+    "core.operators": (
+        "ColourMatrix",
+        "Composition",
+        "Identity",
+        "LinearOperator",
+        "Masking",
+        "Mosaic",
+        "SpectralOperator",
+        "grayscale",
+    ),
     "core.recipe": ("ChosenSolver", "ClassLabel", "Option", "OtherModel", "Recipe", "SideImage", "recipe"),
     "core.solver": ("Solver",),
+    "core.spectrum": ("Spectrum",),
     "errors": ("ModelError", "OptionError", "RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
     "models.registry": ("load_prior",),
+    "plugins": ("solver_named",),
     "priors.between": ("Between",),
     "priors.fill": ("smooth_fill",),
     "priors.given": ("Given",),
@@ -90,7 +113,19 @@ _MODULES = {
     "priors.turned": ("TURNS", "turned"),
     "sampling.consistent": ("plug_and_play", "sample_consistent"),
     "sampling.langevin": ("sample_langevin",),
-    "sampling.solvers": ("solve_diffpir", "solve_pigdm"),
+    "sampling.solvers": (
+        "SOLVERS",
+        "first_guess",
+        "solve_ddnm",
+        "solve_ddnm_plus",
+        "solve_ddrm",
+        "solve_diffpir",
+        "solve_dpir",
+        "solve_dps",
+        "solve_langevin",
+        "solve_pigdm",
+        "solve_repaint",
+    ),
     "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}

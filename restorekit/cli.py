@@ -15,6 +15,7 @@ from restorekit import __version__
 from restorekit.commands import MODEL as MODEL_HELP
 from restorekit.commands import typer_command
 from restorekit.errors import OptionError, RestorekitError
+from restorekit.listings import list_solvers
 from restorekit.plugin_commands import RUN_SETTINGS, plugins_app, run_file
 from restorekit.plugins import SELECTION, recipes, warn_of_broken_plugins
 
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     app.command("sample")(sample)
     app.command("run", context_settings=RUN_SETTINGS)(run_file)
     app.add_typer(plugins_app(), name="plugins")
+    app.command("solvers")(list_solvers)
     models = typer.Typer(help="List the priors that ship with restorekit, or push one to the Hub.")
     models.callback(invoke_without_command=True)(list_models)
     models.command("push")(push)

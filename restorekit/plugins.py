@@ -88,7 +88,7 @@ def solvers() -> dict[str, Solver]:
     return {solver.name: solver for solver in (*_built_in_solvers(), *brought)}
 
 
-def solver_named(name: str, where: str) -> Solver:
+def solver_named(name: str, where: str = "solver") -> Solver:
     """The solver of that name; OptionError names the near ones."""
     table = solvers()
     if name not in table:
@@ -238,4 +238,4 @@ def _built_in_solvers() -> tuple[Solver, ...]:
     """Those that ship with restorekit; imported when asked for, since they need torch."""
     from restorekit.sampling import solvers as module
 
-    return tuple(getattr(module, "SOLVERS", ()))
+    return module.SOLVERS

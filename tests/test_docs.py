@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import typer.main
 
 from restorekit import hooks
@@ -13,6 +15,7 @@ from restorekit.cli import build_app
 from restorekit.commands import COMMON, SAMPLES
 from restorekit.core.recipe import SideImage
 from restorekit.plugins import plugins
+from restorekit.sampling.solvers import SOLVERS
 from restorekit.single import recipe_in
 from restorekit.testing import check_recipe
 
@@ -84,6 +87,26 @@ def test_the_example_of_a_recipe_works(tmp_path: Path) -> None:
     file = tmp_path / "lighten.py"
     file.write_text(RECIPES.split("```python\n# lighten.py\n")[1].split("```")[0])
     check_recipe(recipe_in(file), much=0.2)
+
+
+def test_every_solver_is_documented() -> None:
+    page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
+    for solver in SOLVERS:
+        assert page.count(f"`{solver.name}`") >= 2
+
+
+def test_the_example_of_a_solver_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
+    source = page.split("# my_package/kept.py\n")[1].split("```")[0]
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "kept.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    test = page.split("from my_package.kept")[1].split("```")[0]
+    try:
+        exec(compile("from my_package.kept" + test, "docs/solvers.md", "exec"), {})
+    finally:
+        for name in ("my_package", "my_package.kept"):
+            sys.modules.pop(name, None)
 
 
 def test_nothing_committed_names_this_workplace() -> None:

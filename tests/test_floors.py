@@ -17,7 +17,7 @@ FLOORS = [
     {"models"},
     {"training", "run"},
     {"evaluation"},
-    {"builtin", "commands", "doctor", "plugin_commands", "scaffold", "single", "terminal", "testing"},
+    {"builtin", "commands", "doctor", "listings", "plugin_commands", "scaffold", "single", "terminal", "testing"},
     {"cli"},
     {"__main__"},
 ]

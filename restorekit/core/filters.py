@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit.core.operators import conjugate_gradients
+from restorekit.core.spectrum import Spectrum, hartley, padded
 
 # Singular values below this share of the largest count as zero in a pseudo-inverse.
 RANK = 1e-6
@@ -78,6 +79,22 @@ class Blur:
             return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
         return self._filtered(y, 1 / (self._spectrum(y).abs() ** 2 + damping))
 
+    def svd(self, x: Tensor) -> Spectrum | None:
+        """Of the circular blur, in the basis of Hartley's transform; None for the other boundary.
+
+        With the kernel's Fourier transform k = |k| exp(i phase), A = P H |k| H, where H is Hartley's transform, which
+        diagonalises the symmetric part |k|, and P the convolution with exp(i phase), which is real and orthogonal. So
+        V = H, S = |k| and U = P H.
+        """
+        if self.boundary == "zero":
+            return None
+        half, shape = self._spectrum(x), x.shape[-2:]
+        whole = torch.fft.fft2(torch.fft.irfft2(half, shape)).abs()
+        size = half.abs()
+        phase = torch.where(size > 0, half / size.clamp(min=1e-30), 1)
+        seen = whole > 0
+        return Spectrum(whole, hartley, hartley, lambda y: seen * hartley(self._filtered(y, phase.conj())))
+
 
 @dataclass(frozen=True)
 class Downsample:
@@ -131,6 +148,24 @@ class Downsample:
         (a, u), (b, v) = (torch.linalg.eigh(gram) for gram in grams)
         result: Tensor = u @ (u.T @ y.double() @ v / (a[:, None] * b + damping)) @ v.T
         return result.to(y)
+
+    def svd(self, x: Tensor) -> Spectrum:
+        """The products of the decompositions of both directions."""
+        (u, rows, v), (s, columns, w) = (torch.linalg.svd(side.double()) for side in self._both(x, 1))
+        u, v, s, w = (side.to(x) for side in (u, v, s, w))
+        height, width = x.shape[-2:]
+        return Spectrum(
+            torch.outer(padded(rows, height, -1), padded(columns, width, -1)).to(x),
+            lambda image: v @ image @ w.T,
+            lambda coefficients: v.T @ coefficients @ w,
+            lambda y: padded(padded(u.T @ y @ s, height, -2), width, -1),
+        )
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """Differences to the four neighbours, mirrored at the border: symmetric, (N, C, H, W)."""
+    down, right = x.diff(dim=-2), x.diff(dim=-1)
+    return F.pad(down, (0, 0, 0, 1)) - F.pad(down, (0, 0, 1, 0)) + F.pad(right, (0, 1)) - F.pad(right, (1, 0))
 
 
 def gaussian_kernel(sigma: float) -> Tensor:

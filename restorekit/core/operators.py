@@ -9,9 +9,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from restorekit.core.spectrum import Spectrum, padded
+
 # Conjugate gradients of operators whose gram matrix has no closed inverse: most steps, and relative residual that is
-# enough.
-SOLVER_STEPS, ENOUGH = 200, 1e-7
+# enough: this, or as many roundings of the dtype, below which what is left is no longer in the range of the map.
+SOLVER_STEPS, ENOUGH, ROUNDINGS = 200, 1e-7, 16
 
 
 @runtime_checkable
@@ -36,6 +38,16 @@ class LinearOperator(Protocol):
         ...
 
 
+@runtime_checkable
+class SpectralOperator(LinearOperator, Protocol):
+    """A linear operator whose singular value decomposition has a closed form."""
+
+    def svd(self, x: Tensor) -> Spectrum | None:
+        """The decomposition for images of the shape, dtype and device of x (N, C, H, W); None where these settings of
+        the operator leave it without one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Identity:
     """A x = x: denoising."""
@@ -55,6 +67,10 @@ class Identity:
     def solve(self, y: Tensor, damping: float) -> Tensor:
         """y / (1 + damping)."""
         return y / (1 + damping)
+
+    def svd(self, x: Tensor) -> Spectrum:
+        """All singular values are 1, the basis is that of the pixels."""
+        return Spectrum(x.new_ones(1, 1, 1, 1), _same, _same, _same)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +100,10 @@ class Masking:
         known = self.known.to(y)
         return y / (known + damping)
 
+    def svd(self, x: Tensor) -> Spectrum:
+        """1 for known pixels, 0 for the others, in the basis of the pixels."""
+        return Spectrum(self.known.to(x), _same, _same, self.forward)
+
 
 @dataclass(frozen=True, eq=False)
 class ColourMatrix:
@@ -111,6 +131,21 @@ class ColourMatrix:
         """(M M^T + damping I)^-1 y."""
         gram = self.matrix.double() @ self.matrix.double().T
         return _mix(torch.linalg.inv(gram + damping * torch.eye(len(gram)).to(gram)), y)
+
+    def svd(self, x: Tensor) -> Spectrum:
+        """The decomposition of M, for every pixel."""
+        u, values, v_transposed = torch.linalg.svd(self.matrix.double())
+        inputs, rank = len(v_transposed), len(values)
+        return Spectrum(
+            padded(values, inputs, -1).to(x)[:, None, None],
+            lambda image: _mix(v_transposed, image),
+            lambda coefficients: _mix(v_transposed.T, coefficients),
+            lambda y: padded(_mix(u.T[:rank], y), inputs, -3),
+        )
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
@@ -159,6 +194,10 @@ class Mosaic:
         """y / (1 + damping)."""
         return y / (1 + damping)
 
+    def svd(self, x: Tensor) -> Spectrum:
+        """1 for the colour that is seen, 0 for the two others, in the basis of the pixels."""
+        return Spectrum(self._seen(x), _same, _same, self.adjoint)
+
 
 @dataclass(frozen=True)
 class Composition:
@@ -184,19 +223,21 @@ class Composition:
         return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
 
 
-def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
-    """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own.
+def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor, steps: int = SOLVER_STEPS) -> Tensor:
+    """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own: one that
+    is solved stands still while others go on.
 
     y must be in the range of the map.
     """
     x, residual = torch.zeros_like(y), y.clone()
     direction, energy = residual.clone(), residual.square().sum((1, 2, 3), keepdim=True)
-    enough = ENOUGH**2 * energy
-    for _ in range(SOLVER_STEPS):
-        if (energy <= enough).all():
+    enough = max(ENOUGH, ROUNDINGS * torch.finfo(y.dtype).eps) ** 2 * energy
+    for _ in range(steps):
+        open_ = energy > enough
+        if not open_.any():
             break
         ahead = apply(direction)
-        step = energy / (direction * ahead).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
+        step = open_ * energy / (direction * ahead).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
         x, residual = x + step * direction, residual - step * ahead
         before, energy = energy, residual.square().sum((1, 2, 3), keepdim=True)
         direction = residual + energy / before.clamp(min=1e-30) * direction

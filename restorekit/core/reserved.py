@@ -12,7 +12,7 @@ COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers"
 # A folder for each prior that ships with restorekit, of its name.
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Names of `restorekit.sampling.solvers.SOLVERS`, said here since that needs torch and `restorekit --help` does not.
-SOLVERS: tuple[str, ...] = ()
+SOLVERS = ("repaint", "ddnm", "ddnm-plus", "ddrm", "pigdm", "dps", "diffpir", "langevin", "dpir")
 # Options of every recipe's command.
 COMMON = ("model", "output", "format", "overwrite", "seed", "batch", "device", "precision", "tile")
 # Further names on the command line and among the arguments of `restorekit.NAME(...)`.

@@ -26,9 +26,10 @@ class Solver:
         solve: `solve(prior, operator, y, sigma_y, noise, *, steps, ...)`: prior is any `Denoiser`, operator any
             `LinearOperator`, y the measurement (N, ...), sigma_y the standard deviation of its noise in the unit of y
             (0 for none), noise an `ImageNoise` of N images, steps the noise levels visited; returns (N, C, H, W). All
-            further options have defaults.
+            further options have defaults. The first line of its docstring says what it does.
         needs: gradients of the prior; the singular value decomposition of the operator; a measurement without noise.
         evaluations: evaluations of the prior per image, given steps.
+        bias: how its answers differ from draws of the posterior, in a few words.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Solver:
     solve: Callable[..., Tensor]
     needs: tuple[Need, ...] = ()
     evaluations: Callable[[int], int] = int
+    bias: str = ""
 
     def __post_init__(self) -> None:
         wrong = [need for need in self.needs if need not in NEEDS]

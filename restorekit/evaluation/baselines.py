@@ -1,6 +1,7 @@
 """Classical methods, from libraries: scikit-image, and OpenCV and BM3D where they are installed.
 
-Denoisers take (noisy (C, H, W) in [-1, 1], sigma in the same unit), fillers (image (C, H, W), hole (1, H, W) bool).
+Denoisers take (noisy (C, H, W) in [-1, 1], sigma in the same unit), fillers (image (C, H, W), hole (1, H, W) bool),
+deblurring (blurred (C, H, W), kernel (h, w)).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from skimage import restoration
 from torch import Tensor
@@ -78,6 +80,35 @@ def _opencv(method: str) -> Fill:
         return _first(cv2.inpaint(np.ascontiguousarray(pixels), marks, 3, flag).astype(np.float64) / 255)
 
     return fill
+
+
+def bicubic(small: Tensor, factor: int) -> Tensor:
+    """Bicubic enlargement (Keys 1981)."""
+    large: Tensor = F.interpolate(small[None], scale_factor=factor, mode="bicubic")[0]
+    return large
+
+
+# Weight of smoothness in [0, 1] units: the best of 1e-4 to 3e-2 on two photos with noise of 2 grey levels.
+WIENER_BALANCE = 1e-3
+
+
+def wiener(blurred: Tensor, kernel: Tensor) -> Tensor:
+    """Wiener filter with a Laplacian for the spectrum of the image; the border is circular."""
+    pixels, point_spread = _last(blurred), np.asarray(kernel.double())
+    bands = [restoration.wiener(band, point_spread, WIENER_BALANCE, clip=False) for band in pixels.transpose(2, 0, 1)]
+    return _first(np.stack(bands, -1))
+
+
+def richardson_lucy(blurred: Tensor, kernel: Tensor) -> Tensor:
+    """Richardson-Lucy, 30 iterations, on the image continued circularly."""
+    reach = max(kernel.shape)
+    grown = np.pad(_last(blurred), ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    point_spread = np.asarray(kernel.double())
+    bands = [
+        restoration.richardson_lucy(band, point_spread, num_iter=30, clip=False)[reach:-reach, reach:-reach]
+        for band in grown.transpose(2, 0, 1)
+    ]
+    return _first(np.stack(bands, -1))
 
 
 def denoisers() -> dict[str, Denoise]:

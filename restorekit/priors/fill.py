@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restorekit.core.filters import laplacian
+
 BENDING_STEPS = 60
 # Known pixels around the holes that a smooth fill looks at.
 MARGIN = 16
@@ -50,22 +52,16 @@ def _push_pull(x: Tensor, hole: Tensor) -> Tensor:
     return torch.where(hole, filled, x)
 
 
-def _laplacian(x: Tensor) -> Tensor:
-    """Differences to the four neighbours, mirrored at the border: symmetric, (N, C, H, W)."""
-    down, right = x.diff(dim=-2), x.diff(dim=-1)
-    return F.pad(down, (0, 0, 0, 1)) - F.pad(down, (0, 0, 1, 0)) + F.pad(right, (0, 1)) - F.pad(right, (1, 0))
-
-
 def _bend(x: Tensor, hole: Tensor) -> Tensor:
     """Conjugate gradients on |laplacian(x)|^2 over the pixels of the hole, every channel on its own."""
     inside = hole.to(x)
-    x, residual = x.clone(), -inside * _laplacian(_laplacian(x))
+    x, residual = x.clone(), -inside * laplacian(laplacian(x))
     direction, energy = residual.clone(), residual.square().sum((2, 3), keepdim=True)
     enough = 1e-8 * energy.clamp(min=1e-12)
     for _ in range(BENDING_STEPS):
         if (energy <= enough).all():
             break
-        bent = inside * _laplacian(_laplacian(direction))
+        bent = inside * laplacian(laplacian(direction))
         step = energy / (direction * bent).sum((2, 3), keepdim=True).clamp(min=1e-20)
         x, residual = x + step * direction, residual - step * bent
         before, energy = energy, residual.square().sum((2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""Samplers and loops for noise-free linear problems y = A x over any denoiser."""
+"""Samplers and loops for linear problems y = A x, most of them noise-free, over any denoiser."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from restorekit.sampling.samplers import Noise, OnStep, ddim_step
 def consistent(operator: LinearOperator, y: Tensor, x: Tensor) -> Tensor:
     """The image nearest to x with A x = y: A^+ y + (I - A^+ A) x (DDNM, Wang et al. 2022, equation 7)."""
     return x + operator.pinv(y - operator.forward(x))
+
+
+def proximal(operator: LinearOperator, y: Tensor, x: Tensor, damping: float) -> Tensor:
+    """argmin |A z - y|^2 + damping |z - x|^2 over z: what `consistent` is for measurements with noise."""
+    return x + operator.adjoint(operator.solve(y - operator.forward(x), damping))
 
 
 def sample_consistent(
@@ -59,18 +64,32 @@ def plug_and_play(
     start: Tensor,
     ladder: Tensor,
     *,
+    sigma_y: float = 0.0,
+    weight: float = 0.23,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Half-quadratic splitting with a denoiser at falling noise levels (Zhang et al. 2021, DPIR, arXiv 2008.13751,
-    algorithm 1) for a noise-free problem: denoise, then impose y. No noise is added, so the answer is near the mean.
+    algorithm 1). No noise is added, so the answer is near the mean.
+
+    Without noise in y it denoises, then imposes y, and ends with y. With noise of sigma_y, the proximal point of y with
+    alpha_k = weight sigma_y^2 / sigma_k^2 (equation 6, the paper's lambda) is what level k denoises, and the answer is
+    the last denoiser's.
 
     start is a first guess (N, C, H, W) at the scale of ladder[0]. Several priors are taken in turn.
     """
     priors = prior if isinstance(prior, Sequence) else [prior]
-    x = consistent(operator, y, start)
-    for index, sigma in enumerate(ladder[:-1].tolist()):
+    sigmas = ladder[:-1].tolist()
+
+    def held(image: Tensor, sigma: float) -> Tensor:
+        if sigma_y == 0:
+            return consistent(operator, y, image)
+        return proximal(operator, y, image, weight * sigma_y**2 / sigma**2)
+
+    x = held(start, sigmas[0])
+    for index, (sigma, below) in enumerate(zip(sigmas, [*sigmas[1:], None], strict=True)):
         denoised = denoise_at(priors[index % len(priors)], x, sigma)
-        x = consistent(operator, y, denoised)
+        last = below is None and sigma_y > 0
+        x = denoised if last else held(denoised, below or sigma)
         if on_step is not None:
             on_step(index, x, denoised)
     return x

@@ -33,6 +33,8 @@ STEP = 0.2
 INNER_STEPS = 100
 # What these leave of the state before, were D to stand still.
 FORGOTTEN = (1 - STEP) ** INNER_STEPS
+# Where y is measured, the drift is up to twice as steep; this step leaves a third of either at most.
+LONGEST_NOISY = 2 / 3
 
 
 def langevin(
@@ -84,26 +86,35 @@ def sample_langevin(
     denoise: bool = True,
     operator: LinearOperator | None = None,
     y: Tensor | None = None,
+    sigma_y: float = 0.0,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Annealed Langevin dynamics (algorithm 1), over any prior; arguments as in `restorekit.sampling.samplers`.
 
     inner_steps: updates at each level ("T"). step: of the Euler scheme, as published (0.2) or by `step_for`; None is
-    Leimkuhler and Matthews' scheme, with a step that takes inner_steps updates as far as the published ones. denoise:
+    Leimkuhler and Matthews' scheme, with a step that takes inner_steps updates as far as the published ones (at most
+    2/3 for noisy y). denoise:
     end with D at the last level (Jolicoeur-Martineau et al. 2020, arXiv 2009.05475, section 3.1), which takes away the
     noise of sigma_L that is left.
 
     operator, y: inpainting as its authors wrote it (algorithm 2): at every level what is known becomes y + sigma_i A z,
     with z drawn once for the level, before the first and after every update; at the end y itself is put in. Written for
     masks, it does for any operator what it does for pixels: it sets A x.
+
+    sigma_y: above 0, y has noise of this deviation, and nothing is set; the score of the measurement joins the prior's.
+    At level sigma, y - A x is noise of covariance sigma_y^2 I + sigma^2 A A^T whatever x0 is, so that the score times
+    sigma^2 is A^T (A A^T + sigma_y^2 / sigma^2)^-1 (y - A x), which goes to that of y itself as sigma falls.
     """
     if (operator is None) != (y is None):
         raise ValueError("sample_langevin: operator and y go together")
-    euler, step = step is not None, 1 - FORGOTTEN ** (1 / inner_steps) if step is None else step
+    longest = 1 - FORGOTTEN ** (1 / inner_steps)
+    if operator is not None and sigma_y > 0:
+        longest = min(longest, LONGEST_NOISY)
+    euler, step = step is not None, longest if step is None else step
     count = 0
     for sigma in ladder[:-1].tolist():
         known = None
-        if operator is not None and y is not None:
+        if operator is not None and y is not None and sigma_y == 0:
             known = y + sigma * operator.forward(noise.like(x))
             x = consistent(operator, known, x)
         last = noise.like(x) if not euler else None
@@ -112,7 +123,10 @@ def sample_langevin(
             fresh = noise.like(x)
             kick = fresh if last is None else (last + fresh) / 2
             last = None if last is None else fresh
-            x = x + step * (denoised - x) + math.sqrt(2 * step) * sigma * kick
+            drift = denoised - x
+            if operator is not None and y is not None and sigma_y > 0:
+                drift = drift + operator.adjoint(operator.solve(y - operator.forward(x), sigma_y**2 / sigma**2))
+            x = x + step * drift + math.sqrt(2 * step) * sigma * kick
             if operator is not None and known is not None:
                 x = consistent(operator, known, x)
             if on_step is not None:
@@ -120,7 +134,7 @@ def sample_langevin(
             count += 1
     if denoise:
         x = denoise_at(prior, x, ladder[-2].item())
-    return x if operator is None or y is None else consistent(operator, y, x)
+    return x if operator is None or y is None or sigma_y > 0 else consistent(operator, y, x)
 
 
 def first_sigma(images: Tensor) -> float:

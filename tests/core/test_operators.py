@@ -12,8 +12,11 @@ from restorekit.core.operators import (
     Identity,
     Masking,
     Mosaic,
+    SpectralOperator,
+    conjugate_gradients,
     grayscale,
 )
+from restorekit.core.spectrum import hartley
 from restorekit.testing import check_operator
 
 DRAW = torch.Generator().manual_seed(0)
@@ -42,6 +45,73 @@ def test_adjoint_pseudo_inverse_and_damped_solution(name: str, channels: int) ->
     if channels == 1 and name in COLOUR:
         channels = 3
     check_operator(OPERATORS[name], (2, channels, 12, 18))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in OPERATORS if n not in {"zero blur", "grey and small", "blurred and small"}]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_singular_values(name: str, channels: int) -> None:
+    if channels == 1 and name in COLOUR:
+        channels = 3
+    operator = OPERATORS[name]
+    assert isinstance(operator, SpectralOperator)
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(2, channels, 12, 18, generator=draw, dtype=torch.float64)
+    ax = operator.forward(x)
+    y = torch.randn(ax.shape, generator=draw, dtype=torch.float64)
+    spectrum = operator.svd(x)
+    assert spectrum is not None
+    coefficients = spectrum.analyse(x)
+    assert (spectrum.values >= 0).all()
+    torch.testing.assert_close(coefficients.square().sum((1, 2, 3)), x.square().sum((1, 2, 3)))
+    torch.testing.assert_close(spectrum.synthesise(coefficients), x)
+    torch.testing.assert_close(spectrum.measure(ax), spectrum.values * coefficients)
+    torch.testing.assert_close(spectrum.synthesise(spectrum.values * spectrum.measure(y)), operator.adjoint(y))
+    hidden = spectrum.measure(y)[(spectrum.values == 0).expand_as(coefficients)]
+    assert not hidden.any()
+    # U is orthogonal: no part of y is lost that A can reach, and none is made longer.
+    assert (spectrum.measure(y).square().sum((1, 2, 3)) <= y.square().sum((1, 2, 3)) * (1 + 1e-9)).all()
+    back = (spectrum.measure(y) / spectrum.values.masked_fill(~spectrum.seen, 1)).masked_fill(~spectrum.seen, 0)
+    torch.testing.assert_close(spectrum.synthesise(back), operator.pinv(y))
+
+
+def test_operators_without_singular_values_say_so() -> None:
+    assert OPERATORS["zero blur"].svd(torch.zeros(1, 1, 12, 18)) is None  # type: ignore[attr-defined]
+    assert not isinstance(OPERATORS["grey and small"], SpectralOperator)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (6, 4)])
+def test_hartleys_transform_is_its_own_inverse_and_turns_even_kernels_into_products(shape: tuple[int, int]) -> None:
+    x = torch.randn(2, 1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(hartley(hartley(x)), x)
+    blurred = Blur(gaussian_kernel(0.7)).forward(x)
+    ratio = hartley(blurred) / hartley(x)
+    torch.testing.assert_close(ratio[:1], ratio[1:])
+    assert ratio.max().item() == pytest.approx(1)
+
+
+def test_solved_images_stand_still_while_others_go_on() -> None:
+    operator = OPERATORS["grey and small"]
+    draw = torch.Generator().manual_seed(2)
+    y = operator.forward(torch.randn(2, 3, 12, 18, generator=draw)) * torch.tensor([1e-9, 1.0]).reshape(2, 1, 1, 1)
+
+    def normal(x: torch.Tensor) -> torch.Tensor:
+        return operator.adjoint(operator.forward(x))
+
+    together = conjugate_gradients(normal, operator.adjoint(y))
+    for i in range(2):
+        torch.testing.assert_close(conjugate_gradients(normal, operator.adjoint(y[i : i + 1])), together[i : i + 1])
+
+
+def test_the_pseudo_inverse_of_a_rounding_error_stays_one() -> None:
+    operator = OPERATORS["grey and small"]
+    x = torch.randn(4, 3, 12, 18, generator=torch.Generator().manual_seed(2))
+    y = operator.forward(x)
+    for _ in range(20):
+        x = x + operator.pinv(y - operator.forward(x))
+    assert (operator.forward(x) - y).abs().max() < 1e-5
+    assert x.abs().max() < 10
 
 
 def test_masking_keeps_what_is_known() -> None:
