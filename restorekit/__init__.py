@@ -12,6 +12,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from restorekit.builtin.noise_level import estimate_sigma as estimate_sigma
     from restorekit.core.denoiser import Denoiser as Denoiser
     from restorekit.core.denoiser import denoise_at as denoise_at
     from restorekit.core.filters import Blur as Blur
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from restorekit.core.recipe import Recipe as Recipe
     from restorekit.core.recipe import SideImage as SideImage
     from restorekit.core.recipe import recipe as recipe
+    from restorekit.errors import OptionError as OptionError
     from restorekit.errors import RestorekitError as RestorekitError
     from restorekit.errors import RestorekitWarning as RestorekitWarning
     from restorekit.hooks import hookimpl as hookimpl
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from restorekit.priors.turned import turned as turned
     from restorekit.sampling.consistent import plug_and_play as plug_and_play
     from restorekit.sampling.consistent import sample_consistent as sample_consistent
+    from restorekit.sampling.dpir import solve_dpir as solve_dpir
     from restorekit.sampling.langevin import sample_langevin as sample_langevin
     from restorekit.sampling.samplers import sample_ancestral as sample_ancestral
     from restorekit.sampling.samplers import sample_ddim as sample_ddim
@@ -65,13 +68,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "builtin.noise_level": ("estimate_sigma",),
     "core.denoiser": ("Denoiser", "denoise_at"),
     "core.ladders": ("geometric_ladder", "karras_ladder", "known_sigma", "ladder_for"),
     "core.noise": ("ImageNoise",),
     "core.filters": ("Blur", "Downsample", "gaussian_kernel", "motion_kernel"),
     "core.operators": ("ColourMatrix", "Composition", "Identity", "LinearOperator", "Masking", "Mosaic", "grayscale"),
     "core.recipe": ("ClassLabel", "Option", "OtherModel", "Recipe", "SideImage", "recipe"),
-    "errors": ("RestorekitError", "RestorekitWarning"),
+    "errors": ("OptionError", "RestorekitError", "RestorekitWarning"),
     "hooks": ("hookimpl",),
     "models.registry": ("load_prior",),
     "priors.between": ("Between",),
@@ -82,6 +86,7 @@ _MODULES = {
     "priors.tiled": ("Tiled", "only_where"),
     "priors.turned": ("TURNS", "turned"),
     "sampling.consistent": ("plug_and_play", "sample_consistent"),
+    "sampling.dpir": ("solve_dpir",),
     "sampling.langevin": ("sample_langevin",),
     "sampling.solvers": ("solve_diffpir", "solve_pigdm"),
     "sampling.samplers": ("sample_ancestral", "sample_ddim", "sample_dpmpp_2m", "sample_euler", "sample_heun"),
