@@ -37,11 +37,12 @@ def middle(x: Tensor, margin: int = 0) -> Tensor:
 
 
 def superres(photos: list[Tensor]) -> Iterator[tuple[str, str, float]]:
-    """Twice and four times as large, from photos shrunk by Pillow's bicubic filter."""
+    """Twice and four times as large, from photos shrunk by bicubic interpolation with anti-aliasing."""
     for scale in (2, 4):
         for clean in map(middle, photos):
             small = rounded(rk.Downsample(scale).forward(clean))
-            bicubic = F.interpolate(small, scale_factor=scale, mode="bicubic", antialias=True)
+            # torch's bicubic is sharper than Pillow's, and better here.
+            bicubic = F.interpolate(small, scale_factor=scale, mode="bicubic")
             yield f"x{scale}", "bicubic", psnr(rounded(bicubic), clean)
             yield f"x{scale}", "restorekit superres", psnr(rounded(rk.superres(small, scale=scale)), clean)
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("restorekit_colorize", reason="not installed: pip install ./plugins/restorekit-colorize")
 import restorekit as rk
 from restorekit import cli
 from restorekit.run.images import Photo, read_photo, write_photo
+
+plugin = pytest.importorskip("restorekit_colorize", reason="not installed: pip install ./plugins/restorekit-colorize")
 
 
 class Reddish:
@@ -182,3 +183,11 @@ def test_with_the_prior_that_ships() -> None:
     got = rk.colorize(y, size=16, draws=2, steps=2, precision="float32")
     torch.testing.assert_close(rk.grayscale().forward(got), y, rtol=0, atol=1e-5)
     assert (got.amax(1) - got.amin(1)).max() > 0.02
+
+
+def test_every_option_and_its_default_are_in_the_readme() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| `--")}
+    for parameter in plugin.colorize.parameters:
+        default = "" if parameter.default is None else str(parameter.default).removesuffix(".0")
+        assert rows["--" + parameter.name.replace("_", "-")] == default

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("restorekit_deblur", reason="not installed: pip install ./plugins/restorekit-deblur")
 import restorekit as rk
 from restorekit import cli
+
+plugin = pytest.importorskip("restorekit_deblur", reason="not installed: pip install ./plugins/restorekit-deblur")
 
 
 class Gaussian:
@@ -171,3 +172,11 @@ def test_wrong_options_are_one_line_before_any_photo_is_read(tmp_path: Path, com
 def test_the_python_function_says_the_same() -> None:
     with pytest.raises(rk.OptionError, match="exactly one of --kernel, --gaussian, --motion-length"):
         rk.deblur(torch.zeros(1, 3, 4, 4), Gaussian())
+
+
+def test_every_option_and_its_default_are_in_the_readme() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| `--")}
+    for parameter in plugin.deblur.parameters:
+        default = "" if parameter.default is None else str(parameter.default).removesuffix(".0")
+        assert rows["--" + parameter.name.replace("_", "-")] == default

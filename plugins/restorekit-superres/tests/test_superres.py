@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-pytest.importorskip("restorekit_superres", reason="not installed: pip install ./plugins/restorekit-superres")
 import restorekit as rk
 from restorekit import cli
 from restorekit.run.images import Photo, read_photo, write_photo
+
+plugin = pytest.importorskip("restorekit_superres", reason="not installed: pip install ./plugins/restorekit-superres")
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -161,3 +162,11 @@ def test_with_the_prior_that_ships_it_is_better_than_bicubic() -> None:
     bicubic = torch.nn.functional.interpolate(y, scale_factor=2, mode="bicubic", antialias=True)
     got = rk.superres(y, steps=4, precision="float32")
     assert (got - clean).square().mean() < 0.5 * (bicubic - clean).square().mean()
+
+
+def test_every_option_and_its_default_are_in_the_readme() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| `--")}
+    for parameter in plugin.superres.parameters:
+        default = "" if parameter.default is None else str(parameter.default).removesuffix(".0")
+        assert rows["--" + parameter.name.replace("_", "-")] == default
