@@ -12,6 +12,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from restorekit.builtin.noise_level import estimate_sigma as estimate_sigma
     from restorekit.core.denoiser import Denoiser as Denoiser
     from restorekit.core.denoiser import denoise_at as denoise_at
     from restorekit.core.family import PriorFamily as PriorFamily
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "builtin.noise_level": ("estimate_sigma",),
     "core.denoiser": ("Denoiser", "denoise_at"),
     "core.ladders": ("geometric_ladder", "karras_ladder", "known_sigma", "ladder_for"),
     "core.family": ("PriorFamily",),

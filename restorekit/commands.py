@@ -108,6 +108,7 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
         listed = Annotated[bool, typer.Option("--labels", help=LABELS, is_eager=True, callback=_list_labels)]
         more = [_keyword("labels", listed, False)] if isinstance(parameter.spec, ClassLabel) else []
         return [_keyword(parameter.name, Annotated[Any, option], default), *more]
-    metavar = "|".join((*({int: ["INTEGER"], float: ["NUMBER"]}.get(parameter.kind, [])), *parameter.words))
+    numbers = parameter.choices or {int: ["INTEGER"], float: ["NUMBER"]}.get(parameter.kind, [])
+    metavar = "|".join(map(str, (*numbers, *parameter.words)))
     option = typer.Option(flag, help=parameter.spec.help, parser=parse, metavar=metavar)
     return [_keyword(parameter.name, Annotated[Any, option], default)]

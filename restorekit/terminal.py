@@ -23,7 +23,8 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
     side_names = [p.name for p in recipe.side_images]
     sides = {name: values[name] for name in side_names if values[name] is not None}
     inverted = frozenset(name for name in sides if values.get(f"invert_{name}"))
-    options = {p.name: p.checked(values[p.name], f"restorekit {recipe.name}") for p in recipe.options}
+    checked = recipe.checked({p.name: values[p.name] for p in recipe.parameters}, f"restorekit {recipe.name}")
+    options = {p.name: checked[p.name] for p in recipe.options}
     samples = values.get("samples", 1)
     jobs = plan_jobs(
         values["inputs"], values["output"], recipe, sides, samples=samples, suffix=_suffix(values["format"])

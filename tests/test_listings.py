@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterator
 
 import pytest
 
-from restorekit.cli import main
+from restorekit import plugins
 from restorekit.core.solver import Solver
 from restorekit.listings import aligned, solver_facts
 from restorekit.sampling.solvers import SOLVERS, solve_dps
 
 
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["restorekit", "solvers", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    return capsys.readouterr().out
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(plugins.SELECTION, "")
+    plugins.forget()
+    yield
+    plugins.forget()
 
 
-def test_the_table(monkeypatch, capsys) -> None:
-    out = said(monkeypatch, capsys, "--steps", "20")
+def test_the_table(restorekit) -> None:
+    code, out, _ = restorekit("solvers", "--steps", "20")
+    assert code == 0
     lines = out.splitlines()
     assert lines[0].split() == ["name", "paper", "needs", "evaluations"]
     assert len(lines) == 1 + 3 * len(SOLVERS)
@@ -38,8 +39,8 @@ def test_the_table(monkeypatch, capsys) -> None:
     assert next(line for line in lines if line.startswith("langevin ")).endswith(" 201")
 
 
-def test_json(monkeypatch, capsys) -> None:
-    facts = json.loads(said(monkeypatch, capsys, "--json"))
+def test_json(restorekit) -> None:
+    facts = json.loads(restorekit("solvers", "--json")[1])
     assert [fact["name"] for fact in facts] == [solver.name for solver in SOLVERS]
     ddrm = next(fact for fact in facts if fact["name"] == "ddrm")
     assert (ddrm["needs"], ddrm["steps"], ddrm["evaluations"]) == (["svd"], 50, 50)

@@ -92,7 +92,7 @@ def test_every_public_name_is_there() -> None:
         (('"lighten"', '"load-prior"'), "restorekit.load_prior is something else already"),
         (("register(lighten)", "register(lighten), register(lighten)"), "'lighten' is already brought by this plugin"),
         (("def register_recipes", "def register_recipe"), "unknown hook 'register_recipe'"),
-        (("Annotated[float, ", "Annotated[Literal[1, 2], "), "allowed types: int, float"),
+        (("Annotated[float, ", "Annotated[Literal[1, 'a'], "), "allowed types: int, float"),
     ],
 )
 def test_a_recipe_that_would_break_the_command_line_is_refused(install, change, message: str) -> None:

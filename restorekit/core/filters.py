@@ -14,6 +14,8 @@ from restorekit.core.spectrum import Spectrum, hartley, padded
 
 # Singular values below this share of the largest count as zero in a pseudo-inverse.
 RANK = 1e-6
+# Relative residual at which the damped solution of a valid blur is good enough: far below any noise.
+NEAR_ENOUGH = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +25,13 @@ class Blur:
     Arguments:
         kernel: (h, w), both odd; its middle stays in place.
         boundary: circular: the image goes on at its other side, and the Fourier transform makes everything exact and
-            fast; zero: beyond the border there is nothing, convolved directly, solved by conjugate gradients.
+            fast; zero: beyond the border there is nothing, convolved directly, solved by conjugate gradients; valid:
+            y is the inner part of the blurred image, (H - h + 1, W - w + 1), to which nothing beyond the border
+            contributes: the photo of a scene that goes on outside (Almeida and Figueiredo 2013, IEEE TIP 22(8)).
     """
 
     kernel: Tensor
-    boundary: Literal["circular", "zero"] = "circular"
+    boundary: Literal["circular", "zero", "valid"] = "circular"
 
     def __post_init__(self) -> None:
         if self.kernel.ndim != 2 or not all(side % 2 for side in self.kernel.shape):
@@ -48,16 +52,31 @@ class Blur:
         return filtered
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        if self.boundary == "circular":
-            return self._filtered(x, self._spectrum(x))
-        return self._convolved(x, self.kernel.flip(0, 1))
+        """(N, C, H, W) -> (N, C, H, W), of a valid boundary (N, C, H - h + 1, W - w + 1)."""
+        if self.boundary == "zero":
+            return self._convolved(x, self.kernel.flip(0, 1))
+        blurred = self._filtered(x, self._spectrum(x))
+        return blurred if self.boundary == "circular" else self._inner(blurred)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Correlation with the kernel."""
-        if self.boundary == "circular":
-            return self._filtered(y, self._spectrum(y).conj())
-        return self._convolved(y, self.kernel)
+        if self.boundary == "zero":
+            return self._convolved(y, self.kernel)
+        whole = y if self.boundary == "circular" else F.pad(y, self.reach)
+        return self._filtered(whole, self._spectrum(whole).conj())
+
+    @property
+    def reach(self) -> tuple[int, int, int, int]:
+        """Pixels that the kernel reaches to the left, right, top and bottom, as `F.pad` takes them."""
+        tall, wide = (side // 2 for side in self.kernel.shape)
+        return wide, wide, tall, tall
+
+    def _inner(self, x: Tensor) -> Tensor:
+        if any(side < least for side, least in zip(x.shape[-2:], self.kernel.shape, strict=True)):
+            raise ValueError(
+                f"Blur: {tuple(x.shape[-2:])} pixels, allowed: the kernel's {tuple(self.kernel.shape)} or more"
+            )
+        return F.pad(x, tuple(-side for side in self.reach))
 
     def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         channels = x.shape[1]
@@ -66,7 +85,7 @@ class Blur:
 
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y; frequencies that the kernel takes away stay 0."""
-        if self.boundary == "zero":
+        if self.boundary != "circular":
             return conjugate_gradients(lambda v: self.adjoint(self.forward(v)), self.adjoint(y))
         spectrum = self._spectrum(y)
         power = spectrum.abs() ** 2
@@ -77,16 +96,25 @@ class Blur:
         """(A A^T + damping I)^-1 y."""
         if self.boundary == "zero":
             return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
-        return self._filtered(y, 1 / (self._spectrum(y).abs() ** 2 + damping))
+        whole = y if self.boundary == "circular" else F.pad(y, self.reach)
+        inverse = 1 / (self._spectrum(whole).abs() ** 2 + damping)
+        if self.boundary == "circular":
+            return self._filtered(y, inverse)
+        return conjugate_gradients(
+            lambda v: self.forward(self.adjoint(v)) + damping * v,
+            y,
+            precondition=lambda v: self._inner(self._filtered(F.pad(v, self.reach), inverse)),
+            enough=NEAR_ENOUGH,
+        )
 
     def svd(self, x: Tensor) -> Spectrum | None:
-        """Of the circular blur, in the basis of Hartley's transform; None for the other boundary.
+        """Of the circular blur, in the basis of Hartley's transform; None for other boundaries.
 
         With the kernel's Fourier transform k = |k| exp(i phase), A = P H |k| H, where H is Hartley's transform, which
         diagonalises the symmetric part |k|, and P the convolution with exp(i phase), which is real and orthogonal. So
         V = H, S = |k| and U = P H.
         """
-        if self.boundary == "zero":
+        if self.boundary != "circular":
             return None
         half, shape = self._spectrum(x), x.shape[-2:]
         whole = torch.fft.fft2(torch.fft.irfft2(half, shape)).abs()

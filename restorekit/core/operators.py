@@ -223,22 +223,36 @@ class Composition:
         return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
 
 
-def conjugate_gradients(apply: Callable[[Tensor], Tensor], y: Tensor, steps: int = SOLVER_STEPS) -> Tensor:
+def conjugate_gradients(
+    apply: Callable[[Tensor], Tensor],
+    y: Tensor,
+    steps: int = SOLVER_STEPS,
+    *,
+    precondition: Callable[[Tensor], Tensor] = torch.clone,
+    enough: float = ENOUGH,
+) -> Tensor:
     """x with apply(x) = y for a symmetric, positive semi-definite map on images (N, C, H, W), each on its own: one that
     is solved stands still while others go on.
 
-    y must be in the range of the map.
+    y must be in the range of the map. precondition: a symmetric, positive definite map near the inverse of `apply`.
+    enough: the share of y's length at which the length of what is left is small enough.
     """
     x, residual = torch.zeros_like(y), y.clone()
-    direction, energy = residual.clone(), residual.square().sum((1, 2, 3), keepdim=True)
-    enough = max(ENOUGH, ROUNDINGS * torch.finfo(y.dtype).eps) ** 2 * energy
+    direction = ahead = precondition(residual)
+    energy, least = _dot(residual, ahead), max(enough, ROUNDINGS * torch.finfo(y.dtype).eps) ** 2 * _dot(y, y)
     for _ in range(steps):
-        open_ = energy > enough
-        if not open_.any():
+        unsolved = _dot(residual, residual) > least
+        if not unsolved.any():
             break
         ahead = apply(direction)
-        step = open_ * energy / (direction * ahead).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
+        step = unsolved * energy / _dot(direction, ahead).clamp(min=1e-30)
         x, residual = x + step * direction, residual - step * ahead
-        before, energy = energy, residual.square().sum((1, 2, 3), keepdim=True)
-        direction = residual + energy / before.clamp(min=1e-30) * direction
+        near = precondition(residual)
+        before, energy = energy, _dot(residual, near)
+        direction = near + energy / before.clamp(min=1e-30) * direction
     return x
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product of every image, (N, 1, 1, 1)."""
+    return (a * b).sum((1, 2, 3), keepdim=True)

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_or
 from restorekit.errors import OptionError, unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
+Size = Callable[[int, int, Mapping[str, Any]], tuple[int, int]]
+Check = Callable[[Mapping[str, Any]], None]
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Positional parameters that every recipe has, in this order.
 FIRST = ("y", "prior", "noise")
@@ -24,7 +26,8 @@ FIRST = ("y", "prior", "noise")
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a recipe: a number, a choice (typing.Literal), a switch (bool), or a number or word (a union).
+    """An option of a recipe: a number, a choice of words or of whole numbers (typing.Literal), a switch (bool), or a
+    number or word (a union).
 
     Arguments:
         help: one sentence for the command line and the docs.
@@ -38,19 +41,22 @@ class Option:
 
 @dataclass(frozen=True)
 class SideImage:
-    """A further image that a recipe needs beside the photo, of the photo's size, such as a mask.
+    """A further image that a recipe needs beside the photo, such as a mask.
 
-    The recipe gets (N, channels, H, W) in [0, 1].
+    The recipe gets (N or 1, channels, H, W) in [0, 1], transparent pixels as black; with a default of None (and the
+    type `Tensor | None`) it may be left out.
 
     Arguments:
         help: one sentence for the command line and the docs.
         channels: 1 or 3.
         invertible: offers `--invert-NAME`, which turns white into black.
+        same_size: it must have the photo's height and width; False: any, as a blur kernel has.
     """
 
     help: str
     channels: Literal[1, 3] = 1
     invertible: bool = True
+    same_size: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class Parameter:
     words: tuple[str, ...] = ()
     """Words that are allowed: all there are for str, beside a number otherwise."""
     default: Any = inspect.Parameter.empty
+    choices: tuple[int, ...] = ()
+    """All whole numbers that are allowed, of an int; empty: those that the Option's range allows."""
 
     @property
     def required(self) -> bool:
@@ -129,7 +137,8 @@ class Parameter:
         low = -math.inf if self.spec.min is None else self.spec.min
         high = math.inf if self.spec.max is None else self.spec.max
         # NaN is in no range; 2.5 is no whole number.
-        if not low <= number <= high or (not isinstance(value, str) and number != value):
+        wrong = not low <= number <= high or (bool(self.choices) and number not in self.choices)
+        if wrong or (not isinstance(value, str) and number != value):
             raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
         return number
 
@@ -137,15 +146,15 @@ class Parameter:
     def allowed(self) -> str:
         """What values are allowed, in words."""
         if isinstance(self.spec, SideImage):
-            return f"an image of {self.spec.channels} channels"
+            return f"an image of {self.spec.channels} channel{'s' * (self.spec.channels > 1)}"
         if isinstance(self.spec, ClassLabel):
             return "the name of a class of the prior"
         if isinstance(self.spec, OtherModel):
             return "a model: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin"
         if isinstance(self.spec, ChosenSolver):
             return "the name of a solver"
-        if self.kind is str:
-            return ", ".join(self.words)
+        if self.kind is str or self.choices:
+            return ", ".join(self.words or map(str, self.choices))
         kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.kind]
         low = "" if self.spec.min is None else f" from {self.spec.min:g}"
         high = "" if self.spec.max is None else f" to {self.spec.max:g}"
@@ -158,10 +167,14 @@ class Recipe:
 
     Attributes:
         name: the command and, with underscores, the Python function.
-        function: (y, prior, noise, *, options and side images) -> restored, like y.
+        function: (y, prior, noise, *, options and side images) -> restored, like y but for `channels` and `size`.
         parameters: its options and side images.
         model: the prior that is used when none is named.
         samples: True when several answers of one image can differ, so that `--samples` makes sense.
+        channels: of its results, and so of the prior that it gets; None: as many as the photo has.
+        size: (height, width, options) -> height and width of its results; None: the photo's.
+        check: gets all parameters, a side image as it was given or None, and raises OptionError where they do not go
+            together.
     """
 
     name: str
@@ -169,6 +182,9 @@ class Recipe:
     parameters: tuple[Parameter, ...]
     model: str
     samples: bool
+    channels: int | None = None
+    size: Size | None = None
+    check: Check | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -198,11 +214,32 @@ class Recipe:
         for name, parameter in known.items():
             if parameter.required and values.get(name) is None:
                 raise OptionError(f"{where}: {name} is missing ({parameter.allowed})")
-        return {n: p.checked(values.get(n, p.default), where) for n, p in known.items()}
+        checked = {n: p.checked(values.get(n, p.default), where) for n, p in known.items()}
+        if self.check is not None:
+            self.check(checked)
+        return checked
+
+    def result_shape(self, shape: tuple[int, ...], options: Mapping[str, Any]) -> tuple[int, ...]:
+        """What the result for images of shape (N, C, H, W) must be: (N, C', H', W')."""
+        count, channels, height, width = shape
+        if self.size is not None:
+            height, width = self.size(height, width, {p.name: p.default for p in self.parameters} | dict(options))
+        return count, self.channels or channels, height, width
 
 
-def recipe(name: str, *, model: str = "ddpm-photo", samples: bool = False) -> Callable[[F], Recipe]:
-    """Make a recipe of a function (y, prior, noise, *, options); a wrong signature is a TypeError at once."""
+def recipe(
+    name: str,
+    *,
+    model: str = "ddpm-photo",
+    samples: bool = False,
+    channels: int | None = None,
+    size: Size | None = None,
+    check: Check | None = None,
+) -> Callable[[F], Recipe]:
+    """Make a recipe of a function (y, prior, noise, *, options); a wrong signature is a TypeError at once.
+
+    See `Recipe` for the arguments.
+    """
     if not NAME.fullmatch(name):
         raise TypeError(f"recipe {name!r}: allowed: lower-case words joined by hyphens")
 
@@ -214,7 +251,7 @@ def recipe(name: str, *, model: str = "ddpm-photo", samples: bool = False) -> Ca
             raise TypeError(f"recipe {name!r}: needs a docstring; its first line is the command's help")
         hints = _hints(function)
         parameters = tuple(_parameter(name, p, hints[p.name]) for p in list(signature.values())[len(FIRST) :])
-        return Recipe(name, function, parameters, model, samples)
+        return Recipe(name, function, parameters, model, samples, channels, size, check)
 
     return wrap
 
@@ -242,8 +279,11 @@ def _parameter(recipe_name: str, parameter: inspect.Parameter, hint: Any) -> Par
         return Parameter(parameter.name, spec, default=parameter.default)
     kind, words = _kind(get_args(hint)[0])
     if kind is None or (parameter.default is inspect.Parameter.empty and kind is bool):
-        raise TypeError(f"{where}: allowed types: int, float, bool with a default, Literal words, number | Literal")
-    return Parameter(parameter.name, spec, kind, words, parameter.default)
+        raise TypeError(
+            f"{where}: allowed types: int, float, bool with a default, Literal of words or of ints, number | Literal"
+        )
+    choices = get_args(get_args(hint)[0]) if kind is int and get_origin(get_args(hint)[0]) is Literal else ()
+    return Parameter(parameter.name, spec, kind, words, parameter.default, choices)
 
 
 def _kind(hint: Any) -> tuple[type | None, tuple[str, ...]]:
@@ -251,6 +291,8 @@ def _kind(hint: Any) -> tuple[type | None, tuple[str, ...]]:
         return hint, ()
     if get_origin(hint) is Literal:
         words = get_args(hint)
+        if all(type(word) is int for word in words):
+            return int, ()
         return (str, words) if all(isinstance(word, str) for word in words) else (None, ())
     if get_origin(hint) in (typing.Union, types.UnionType):
         parts = [_kind(part) for part in get_args(hint) if part is not type(None)]

@@ -53,7 +53,7 @@ def restore(
     for parameter in recipe.side_images:
         if values[parameter.name] is not None and isinstance(parameter.spec, SideImage):
             side = values[parameter.name]
-            values[parameter.name] = _side(side, parameter.spec.channels, y, photo, f"{recipe.name} {parameter.name}")
+            values[parameter.name] = _side(side, parameter.spec, y, photo, f"{recipe.name} {parameter.name}")
     denoiser = load_prior(recipe.model if prior is None else prior) if not callable(prior) else prior
     if not isinstance(denoiser, Denoiser):
         raise ModelError(f"{recipe.name}: the prior is {type(prior).__name__}, allowed: a Denoiser, a name or a path")
@@ -90,16 +90,17 @@ def _batch(image: Any, where: str) -> Tensor:
     return image.float()
 
 
-def _side(side: Any, channels: int, y: Tensor, photo: Photo | None, where: str) -> Tensor:
-    stand_in = photo or Photo(np.zeros((*y.shape[-2:], 1), np.uint8))
+def _side(side: Any, spec: SideImage, y: Tensor, photo: Photo | None, where: str) -> Tensor:
+    channels, size = spec.channels, tuple(y.shape[-2:])
+    stand_in = (photo or Photo(np.zeros((*size, 1), np.uint8))) if spec.same_size else None
     if isinstance(side, str | Path):
         return read_side_image(Path(side), channels, stand_in, where)
     if isinstance(side, Image.Image):
         return fit_side_image(from_pillow(side), channels, stand_in, where)
-    if not isinstance(side, Tensor) or side.ndim != 4:
+    if not isinstance(side, Tensor) or side.ndim != 4 or not side.numel():
         found = tuple(side.shape) if isinstance(side, Tensor) else type(side).__name__
         raise OptionError(f"{where}: found {found}, allowed: a tensor (N or 1, {channels}, H, W)")
-    allowed = channels, *y.shape[-2:]
+    allowed = channels, *(size if spec.same_size else side.shape[-2:])
     if tuple(side.shape[1:]) != allowed or side.shape[0] not in (1, len(y)):
         raise OptionError(
             f"{where}: found {tuple(side.shape)}, allowed: (1 or {len(y)}, {', '.join(map(str, allowed))})"

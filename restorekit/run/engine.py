@@ -67,19 +67,20 @@ class Engine:
     def restore(
         self, recipe: Recipe, prior: Denoiser, y: Tensor, seeds: Sequence[int], options: Mapping[str, Any]
     ) -> Tensor:
-        """Run a recipe on y (N, C, H, W) in [-1, 1] of any size; returns like y, on the CPU.
+        """Run a recipe on y (N, C, H, W) in [-1, 1] of any size; returns what `Recipe.result_shape` says, on the CPU.
 
         seeds: one per image. options: checked by `Recipe.checked`; side images (N or 1, C, H, W) in [0, 1].
         """
-        tiled = self._fitted(prior, y.shape[1], recipe.name)
+        shape = recipe.result_shape(tuple(y.shape), options)
+        tiled = self._fitted(prior, shape[1], recipe.name)
         if isinstance(tiled.prior, Grey):
             warnings.warn("grey: the colour prior sees three equal channels", RestorekitWarning, stacklevel=2)
         values = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in options.items()}
-        values |= {k: self._fitted(v, y.shape[1], k) for k, v in options.items() if isinstance(v, Denoiser)}
+        values |= {k: self._fitted(v, shape[1], k) for k, v in options.items() if isinstance(v, Denoiser)}
         with torch.no_grad():
             result: Tensor = recipe(y.to(self.device), tiled, ImageNoise(seeds), **values)
-        if result.shape[0] != y.shape[0]:
-            raise OptionError(f"recipe {recipe.name}: returned {result.shape[0]} images for {y.shape[0]}")
+        if tuple(result.shape) != shape:
+            raise OptionError(f"recipe {recipe.name}: returned {tuple(result.shape)}, allowed for its photo: {shape}")
         return result.float().cpu()
 
     def _fitted(self, prior: Denoiser, channels: int, where: str) -> Tiled:

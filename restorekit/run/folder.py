@@ -189,7 +189,7 @@ def run_jobs(
             on_done(job)
             continue
         account.notes += [f"{job.source}: {note}" for note in photo.notes]
-        if pending and pending[0][1].pixels.shape != photo.pixels.shape:
+        if pending and _shapes(*pending[0][1:]) != _shapes(photo, sides):
             flush()
         pending.append((job, photo, sides))
         if len(pending) >= settings.batch:
@@ -205,9 +205,15 @@ def _read_sides(job: Job, recipe: Recipe, photo: Photo, inverted: frozenset[str]
     for parameter in recipe.side_images:
         if parameter.name in job.sides and isinstance(parameter.spec, SideImage):
             path = job.sides[parameter.name]
-            side = read_side_image(path, parameter.spec.channels, photo, f"--{parameter.name}")
+            fitted = photo if parameter.spec.same_size else None
+            side = read_side_image(path, parameter.spec.channels, fitted, f"--{parameter.name}")
             sides[parameter.name] = 1 - side if parameter.name in inverted else side
     return sides
+
+
+def _shapes(photo: Photo, sides: Mapping[str, torch.Tensor]) -> tuple[object, ...]:
+    """What photos of one batch have in common."""
+    return photo.pixels.shape, {name: side.shape for name, side in sides.items()}
 
 
 def _restore_batch(
@@ -242,9 +248,13 @@ def _restore_batch(
         first = results if number == 0 else None
         for (job, photo, _), result in zip(group, results, strict=True):
             try:
-                write_photo(photo.with_tensor(result), job.targets[number])
+                written = photo.with_tensor(result)
+                write_photo(written, job.targets[number])
             except RestorekitError as error:
                 failed[job.source] = str(error)
+                continue
+            notes = [f"{job.source}: {note}" for note in written.notes[len(photo.notes) :]]
+            account.notes += [note for note in notes if note not in account.notes]
     account.failed += failed.items()
     account.restored += [job.source for job, _, _ in group if job.source not in failed]
 

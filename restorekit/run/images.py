@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
 from restorekit.errors import ImageError, OptionError, unknown
+from restorekit.run.changed import exif_of_size, profile_suits, resized_alpha
 from restorekit.run.png16 import encode_png16
 
 SUFFIXES = {
@@ -76,13 +77,24 @@ class Photo:
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
 
     def with_tensor(self, x: Tensor) -> Photo:
-        """The same photo with pixels from (C, H, W) in [-1, 1], rounded and clamped; C may differ from before."""
+        """The same photo with pixels from (C, H, W) in [-1, 1], rounded and clamped.
+
+        C, H and W may differ from before: transparency and the size in the EXIF follow, a colour profile for the
+        number of channels that there was is left out, with a note.
+        """
         if not torch.isfinite(x).all():
             raise ImageError("the result holds values that are not finite; nothing is written")
         values = ((x.detach().double().cpu() + 1) * (self.top / 2)).round().clamp(0, self.top)
         pixels = values.numpy().transpose(1, 2, 0).astype(self.pixels.dtype)
-        alpha = self.alpha if pixels.shape[:2] == self.pixels.shape[:2] else None
-        return replace(self, pixels=np.ascontiguousarray(pixels), alpha=alpha)
+        height, width, channels = pixels.shape
+        alpha, icc, exif, notes = self.alpha, self.icc, self.exif, self.notes
+        if (height, width) != self.pixels.shape[:2]:
+            alpha = None if alpha is None else resized_alpha(alpha, height, width)
+            exif = None if exif is None else exif_of_size(exif, height, width)
+        if icc is not None and channels != self.pixels.shape[2] and not profile_suits(icc, channels):
+            kinds = ("grey", "colour") if channels == 3 else ("colour", "grey")
+            icc, notes = None, (*notes, "its profile is for {}, the result is {}: it is not kept".format(*kinds))
+        return Photo(np.ascontiguousarray(pixels), alpha, icc, exif, notes)
 
 
 def read_photo(path: Path) -> Photo:
@@ -309,14 +321,16 @@ def _encode_deep(photo: Photo, form: str) -> bytes:
     return buffer.getvalue()
 
 
-def read_side_image(path: Path, channels: int, photo: Photo, where: str) -> Tensor:
-    """A mask or the like as (1, channels, H, W) in [0, 1]; ImageError when its size is not the photo's."""
+def read_side_image(path: Path, channels: int, photo: Photo | None, where: str) -> Tensor:
+    """A mask or the like as (1, channels, H, W) in [0, 1]; ImageError when its size is not the photo's (None: any)."""
     return fit_side_image(read_photo(path), channels, photo, f"{path}: {where}")
 
 
-def fit_side_image(side: Photo, channels: int, photo: Photo, where: str) -> Tensor:
-    """A side image that was read as (1, channels, H, W) in [0, 1]; transparent pixels count as black."""
-    found, wanted = side.pixels.shape[:2], photo.pixels.shape[:2]
+def fit_side_image(side: Photo, channels: int, photo: Photo | None, where: str) -> Tensor:
+    """A side image that was read as (1, channels, H, W) in [0, 1], of the photo's size (None: of any); transparent
+    pixels count as black."""
+    found = side.pixels.shape[:2]
+    wanted = found if photo is None else photo.pixels.shape[:2]
     if found != wanted:
         raise ImageError(
             f"{where} is {found[1]} x {found[0]}, allowed: the photo's {wanted[1]} x {wanted[0]} (upright)"

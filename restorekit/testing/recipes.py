@@ -12,17 +12,17 @@ from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.recipe import ClassLabel, Option, Parameter, Recipe, SideImage
-from restorekit.errors import OptionError, RestorekitWarning
+from restorekit.errors import OptionError, RestorekitError, RestorekitWarning
 from restorekit.run.engine import make_engine
 from restorekit.testing.checks import Check, require, require_close, require_finite, run_all
 from restorekit.testing.gaussian import GaussianPrior
-from restorekit.testing.photos import ODD, SIDE, another, photo
+from restorekit.testing.photos import ODD, another, photo
 
 
 def check_recipe(recipe: Recipe, prior: Denoiser | None = None, **options: Any) -> None:
     """A recipe has documented options whose defaults are allowed, and gives finite images on a colour photo, a grey one
-    and one of odd size, all at one scale, the same for the same seed, image by image as in a batch, on every device
-    that is there; it leaves its input alone.
+    and one of odd size, of the size and channels that it states, the same for the same seed, image by image as in a
+    batch, on every device that is there; it leaves its input alone.
 
     prior: by default a `GaussianPrior`.
     options: of the recipe. Side images that it needs and that are not given are a mask with a hole in its middle (one
@@ -107,7 +107,10 @@ class _Trial:
         checked = engine.resolved(self.recipe, self.prior, self.recipe.checked(values))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RestorekitWarning)
-            return engine.restore(self.recipe, placed, y, seeds, checked)
+            try:
+                return engine.restore(self.recipe, placed, y, seeds, checked)
+            except RestorekitError as error:
+                raise AssertionError(str(error)) from error
 
     def _made(self, parameter: Parameter, y: Tensor) -> dict[str, Any]:
         height, width = y.shape[-2:]
@@ -123,8 +126,6 @@ class _Trial:
         where, before = f"recipe {self.recipe.name}, {what}", y.clone()
         answer = self.run(y, [1] * len(y), device)
         require(torch.equal(y, before), f"{where}: the photo itself was changed; allowed: new tensors")
-        require(answer.ndim == 4, f"{where}: shape {tuple(answer.shape)}, allowed: (N, C, H, W)")
-        require(answer.shape[1] in (1, 3), f"{where}: {answer.shape[1]} channels, allowed: 1 or 3")
         require_finite(answer, where)
         return answer
 
@@ -137,15 +138,8 @@ class _Trial:
         self.said(photo(channels=1), "a grey photo")
 
     def odd(self) -> None:
-        """A size that nothing divides comes back at the scale of any other."""
-        square = self.said(photo(), "a colour photo").shape[-1]
-        found = tuple(self.said(photo(*ODD), "a photo of odd size").shape[-2:])
-        wanted = tuple(side * square // SIDE for side in ODD)
-        require(
-            found == wanted,
-            f"recipe {self.recipe.name}: {ODD[0]} x {ODD[1]} became {found[0]} x {found[1]}, but {SIDE} x {SIDE} "
-            f"{square} x {square}; allowed: one scale, here {wanted[0]} x {wanted[1]}",
-        )
+        """A size that nothing divides."""
+        self.said(photo(*ODD), "a photo of odd size")
 
     def seed(self) -> None:
         """Nothing random beside `noise`."""

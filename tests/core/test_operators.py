@@ -31,6 +31,7 @@ OPERATORS = {
     "mosaic": Mosaic("GRBG"),
     "circular blur": Blur(KERNEL),
     "zero blur": Blur(gaussian_kernel(0.7), "zero"),
+    "valid blur": Blur(KERNEL, "valid"),
     "bicubic": Downsample(3),
     "box": Downsample(2, "box"),
     "grey and small": Composition(Downsample(2), grayscale()),
@@ -48,7 +49,7 @@ def test_adjoint_pseudo_inverse_and_damped_solution(name: str, channels: int) ->
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in OPERATORS if n not in {"zero blur", "grey and small", "blurred and small"}]
+    "name", [n for n in OPERATORS if n not in {"zero blur", "valid blur", "grey and small", "blurred and small"}]
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_singular_values(name: str, channels: int) -> None:
@@ -77,7 +78,8 @@ def test_singular_values(name: str, channels: int) -> None:
 
 
 def test_operators_without_singular_values_say_so() -> None:
-    assert OPERATORS["zero blur"].svd(torch.zeros(1, 1, 12, 18)) is None  # type: ignore[attr-defined]
+    for name in ("zero blur", "valid blur"):
+        assert OPERATORS[name].svd(torch.zeros(1, 1, 12, 18)) is None  # type: ignore[attr-defined]
     assert not isinstance(OPERATORS["grey and small"], SpectralOperator)
 
 
@@ -130,6 +132,34 @@ def test_both_ways_of_blurring_agree_away_from_the_border() -> None:
     dot = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
     dot[..., 4, 4] = 1
     torch.testing.assert_close(Blur(kernel).forward(dot)[0, 0, 2:7, 3:6], kernel)
+
+
+def test_the_valid_part_of_a_blur_is_what_needs_nothing_beyond_the_border() -> None:
+    x = torch.randn(1, 2, 20, 30, dtype=torch.float64)
+    kernel = torch.rand(5, 3, dtype=torch.float64)
+    direct = torch.nn.functional.conv2d(x, kernel.flip(0, 1).expand(2, 1, -1, -1), groups=2)
+    torch.testing.assert_close(Blur(kernel, "valid").forward(x), direct)
+    assert direct.shape == (1, 2, 16, 28)
+    with pytest.raises(ValueError, match=r"\(4, 30\) pixels, allowed: the kernel's \(5, 3\) or more"):
+        Blur(kernel, "valid").forward(x[..., :4, :])
+
+
+def test_a_preconditioner_changes_the_way_and_not_the_answer() -> None:
+    draw = torch.Generator().manual_seed(2)
+    a = torch.randn(40, 40, generator=draw, dtype=torch.float64)
+    matrix = a @ a.T + torch.diag(torch.logspace(0, 4, 40, dtype=torch.float64))
+    y, counts = torch.randn(1, 1, 40, 1, generator=draw, dtype=torch.float64), []
+    for inverse in (torch.ones(40, 1, dtype=torch.float64), 1 / matrix.diag()[:, None]):
+        calls: list[int] = []
+
+        def apply(v: torch.Tensor, calls: list[int] = calls) -> torch.Tensor:
+            calls.append(1)
+            return matrix @ v
+
+        got = conjugate_gradients(apply, y, precondition=lambda v, inverse=inverse: inverse * v, enough=1e-10)
+        torch.testing.assert_close(got[0, 0], torch.linalg.solve(matrix, y[0, 0]))
+        counts.append(len(calls))
+    assert counts[1] < counts[0]
 
 
 def test_down_sampling_is_that_of_the_libraries() -> None:

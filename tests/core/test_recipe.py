@@ -64,6 +64,51 @@ def test_what_is_not_allowed_is_said(values, message: str) -> None:
         a_recipe.checked(values)
 
 
+def doubled(height, width, options):
+    return height * options["factor"], width * options["factor"]
+
+
+def one_of(options):
+    if (options["first"] is None) == (options["second"] is None):
+        raise OptionError("grow: allowed: exactly one of first and second")
+
+
+@recipe("grow", channels=3, size=doubled, check=one_of)
+def grow(
+    y,
+    prior,
+    noise,
+    *,
+    factor: Annotated[Literal[2, 4], Option("A factor.")] = 2,
+    first: Annotated[float | None, Option("One way.")] = None,
+    second: Annotated[Tensor | None, SideImage("Another.", same_size=False)] = None,
+):
+    """Grow."""
+
+
+def test_a_recipe_states_the_shape_of_its_results() -> None:
+    assert grow.result_shape((5, 1, 7, 8), {}) == (5, 3, 14, 16)
+    assert grow.result_shape((1, 3, 1, 1), {"factor": 4}) == (1, 3, 4, 4)
+    assert a_recipe.result_shape((1, 1, 7, 8), {}) == (1, 1, 7, 8)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"first": 1, "factor": 3}, "grow factor: found 3, allowed: 2, 4"),
+        ({"first": 1, "factor": "3"}, "grow factor: found 3, allowed: 2, 4"),
+        ({"first": 1, "factor": 2.5}, "grow factor: found 2.5, allowed: 2, 4"),
+        ({"first": 1, "factor": "two"}, "grow factor: found 'two', allowed: 2, 4"),
+        ({}, "exactly one"),
+        ({"first": 1, "second": "kernel.png"}, "exactly one"),
+    ],
+)
+def test_numbers_to_choose_from_and_options_that_do_not_go_together(values, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        grow.checked(values)
+    assert grow.checked({"second": "kernel.png", "factor": "4"})["factor"] == 4
+
+
 def test_wrong_signatures_are_refused_at_once() -> None:
     def without_doc(y, prior, noise): ...
 

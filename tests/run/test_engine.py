@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import restorekit as rk
-from restorekit.core.recipe import ClassLabel, OtherModel, recipe
+from restorekit.core.recipe import ClassLabel, OtherModel, SideImage, recipe
 from restorekit.errors import ImageError, ModelError, OptionError, RestorekitWarning
 from restorekit.models.registry import load_prior
 from restorekit.run.api import restore
@@ -17,7 +17,7 @@ from restorekit.run.engine import make_engine
 from restorekit.run.folder import plan_jobs, run_jobs
 from restorekit.testing import GaussianPrior
 from tests.models.small import small_model
-from tests.run.test_folder import fill, run, save, speckle
+from tests.run.test_folder import ENGINE, fill, run, save, speckle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,60 @@ def test_images_larger_than_the_tile_and_grey_images() -> None:
     assert all(max(seen[-2:]) <= 32 for seen in prior.seen)
     with pytest.raises(ModelError, match="the image has 3 channels, the prior 1"):
         engine.restore(once, GaussianPrior(channels=1), torch.zeros(1, 3, 4, 4), [0], {})
+
+
+def test_a_result_of_another_shape_than_the_recipe_states_is_refused() -> None:
+    def returning(shape, **stated):
+        @recipe("returning", **stated)
+        def returning(y, prior, noise):
+            """Return zeros."""
+            assert prior.channels == shape[1]
+            return torch.zeros(shape)
+
+        return ENGINE.restore(returning, GaussianPrior(), torch.zeros(2, 3, 5, 7), [0, 1], {})
+
+    def half(height, width, options):
+        return height // 2, width // 2
+
+    assert returning((2, 3, 2, 3), size=half).shape == (2, 3, 2, 3)
+    for shape, stated, allowed in [
+        ((2, 3, 5, 8), {}, r"\(2, 3, 5, 7\)"),
+        ((1, 3, 5, 7), {}, r"\(2, 3, 5, 7\)"),
+        ((2, 3, 5, 7), {"size": half}, r"\(2, 3, 2, 3\)"),
+    ]:
+        found = ", ".join(map(str, shape))
+        with pytest.raises(OptionError, match=rf"recipe returning: returned \({found}\), allowed .*{allowed}"):
+            returning(shape, **stated)
+
+
+def test_a_recipe_of_three_channels_gets_a_prior_of_three() -> None:
+    @recipe("tint", channels=3)
+    def tint(y, prior, noise):
+        """Three channels of one."""
+        return prior(y.expand(-1, 3, -1, -1), torch.full((len(y),), 0.5))
+
+    got = restore(tint, torch.zeros(2, 1, 5, 7), GaussianPrior())
+    assert got.shape == (2, 3, 5, 7)
+    assert restore(tint, Image.new("L", (7, 5)), GaussianPrior()).mode == "RGB"
+    with pytest.raises(ModelError, match="3 channels, the prior 1"):
+        restore(tint, torch.zeros(2, 1, 5, 7), GaussianPrior(channels=1))
+
+
+def test_a_side_image_of_any_size() -> None:
+    @recipe("sides")
+    def sides(y, prior, noise, *, kernel: Annotated[Tensor | None, SideImage("Any.", same_size=False)] = None):
+        """The kernel's size in the first two pixels."""
+        result = torch.zeros_like(y)
+        if kernel is not None:
+            result[..., 0, 0], result[..., 0, 1] = kernel.shape[-2] / 100, kernel.shape[-1] / 100
+        return result
+
+    y = torch.zeros(1, 3, 5, 7)
+    for kernel in (torch.ones(1, 1, 9, 11), Image.new("L", (11, 9))):
+        assert restore(sides, y, GaussianPrior(), kernel=kernel)[0, 0, 0, :2].tolist() == pytest.approx([0.09, 0.11])
+    assert not restore(sides, y, GaussianPrior()).any()
+    with pytest.raises(OptionError, match=r"found \(1, 2, 9, 11\), allowed: \(1 or 1, 1, 9, 11\)"):
+        restore(sides, y, GaussianPrior(), kernel=torch.ones(1, 2, 9, 11))
 
 
 def test_bfloat16_is_close_to_float32(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from restorekit.errors import ImageError, OptionError, RestorekitWarning
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import Settings, plan_jobs, run_jobs
 from restorekit.run.images import PARTIAL, read_photo
+from restorekit.run.png16 import encode_png16
 from restorekit.testing import GaussianPrior
-from tests.run.test_images import pixels
+from tests.run.test_images import SRGB, pixels
 
 ENGINE = make_engine("cpu", "float32")
 
@@ -138,6 +139,69 @@ def test_a_mask_of_another_size_fails(tmp_path: Path) -> None:
     photo, mask = save(tmp_path / "a.png", 6, 5, 3), save(tmp_path / "m.png", 6, 6, 1)
     account = run(photo, tmp_path / "o.png", fill, {"mask": mask})
     assert "6 x 6, allowed: the photo's 5 x 6" in account.failed[0][1]
+
+
+@recipe("grow", size=lambda height, width, options: (2 * height, 2 * width))
+def grow(y, prior, noise):
+    """Double the size."""
+    return y.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_transparency_and_the_size_in_the_exif_follow_a_result_of_another_size(tmp_path: Path, deep: bool) -> None:
+    values = np.full((4, 6, 4), 255, np.uint16 if deep else np.uint8)
+    values[:, :3, 3] = 0
+    exif = Image.Exif()
+    exif[0x0100], exif[0x010E] = 6, "a description"
+    exif[0x8769] = {0xA002: 6, 0xA003: 4, 0x9003: "2026:01:02 03:04:05"}
+    if deep:
+        (tmp_path / "a.png").write_bytes(encode_png16(values * 257, SRGB, exif.tobytes()))
+    else:
+        Image.fromarray(values).save(tmp_path / "a.png", exif=exif, icc_profile=SRGB)
+    assert not run(tmp_path / "a.png", tmp_path / "b.png", grow).failed
+    got, top = read_photo(tmp_path / "b.png"), 65535 if deep else 255
+    assert got.pixels.shape == (8, 12, 3)
+    assert got.pixels.dtype == (np.uint16 if deep else np.uint8)
+    assert got.icc == SRGB
+    assert got.alpha is not None
+    assert (got.alpha[:, :4] == 0).all()
+    assert (got.alpha[:, 8:] == top).all()
+    assert (np.diff(got.alpha[:, 4:8].astype(int)) >= 0).all()
+    with Image.open(tmp_path / "b.png") as image:
+        tags = image.getexif()
+        assert (tags[0x0100], tags[0x010E]) == (12, "a description")
+        assert dict(tags.get_ifd(0x8769)) == {0xA002: 12, 0xA003: 8, 0x9003: "2026:01:02 03:04:05"}
+
+
+def test_a_profile_for_grey_is_not_written_into_a_colour_photo(tmp_path: Path) -> None:
+    @recipe("tint", channels=3)
+    def tint(y, prior, noise):
+        """Three channels of one."""
+        return y.expand(-1, 3, -1, -1)
+
+    grey = SRGB[:16] + b"GRAY" + SRGB[20:]
+    for name, icc in (("grey.png", grey), ("colour.png", SRGB)):
+        Image.fromarray(pixels(6, 5)).save(tmp_path / name, icc_profile=icc)
+    account = run([tmp_path / "grey.png", tmp_path / "colour.png"], tmp_path / "out", tint)
+    assert account.notes == [f"{tmp_path / 'grey.png'}: its profile is for grey, the result is colour: it is not kept"]
+    assert read_photo(tmp_path / "out" / "grey.png").icc is None
+    assert read_photo(tmp_path / "out" / "colour.png").icc == SRGB
+
+
+def test_side_images_of_different_sizes_are_not_batched(tmp_path: Path) -> None:
+    batches = []
+
+    @recipe("sided")
+    def sided(y, prior, noise, *, kernel: Annotated[Tensor, SideImage("Any.", same_size=False)]):
+        """Note what comes."""
+        batches.append((len(y), tuple(kernel.shape)))
+        return y
+
+    for name, side in (("a.png", 3), ("b.png", 3), ("c.png", 5)):
+        save(tmp_path / "in" / name, 6, 5, 3)
+        save(tmp_path / "kernels" / name, side, 7, 1)
+    assert not run(tmp_path / "in", None, sided, {"kernel": tmp_path / "kernels"}, batch=3).failed
+    assert batches == [(2, (2, 1, 3, 7)), (1, (1, 1, 5, 7))]
 
 
 def test_plans_that_would_lose_something_are_refused(tmp_path: Path) -> None:

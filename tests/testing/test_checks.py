@@ -58,8 +58,11 @@ BROKEN_RECIPES = {
     "changes its input": (lambda y, p, n: _changed(y), "the photo itself was changed"),
     "own randomness": (lambda y, p, n: y + torch.randn_like(y), "two runs of one seed differ"),
     "batch": (lambda y, p, n: y - y.mean(), "two photos, together and one by one"),
-    "channels": (lambda y, p, n: y.expand(-1, 3, -1, -1)[:, :2], "2 channels, allowed: 1 or 3"),
-    "padding": (lambda y, p, n: torch.nn.functional.pad(y, (0, y.shape[-1] % 2)), "37 x 45 became 37 x 46"),
+    "channels": (
+        lambda y, p, n: y.expand(-1, 3, -1, -1)[:, :2],
+        r"returned \(1, 2, 48, 48\), allowed for its photo: \(1, 3, 48, 48\)",
+    ),
+    "padding": (lambda y, p, n: torch.nn.functional.pad(y, (0, y.shape[-1] % 2)), r"returned \(1, 3, 37, 46\)"),
 }
 
 
@@ -71,7 +74,13 @@ def test_a_broken_recipe_is_named(name: str) -> None:
 
 
 def test_an_enlarging_recipe_passes() -> None:
-    check_recipe(made(lambda y, p, n: y.repeat_interleave(2, -1).repeat_interleave(2, -2)))
+    def twice(height, width, options):
+        return 2 * height, 2 * width
+
+    recipe = made(lambda y, p, n: y.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    check_recipe(dataclasses.replace(recipe, size=twice))
+    with pytest.raises(AssertionError, match="returned"):
+        check_recipe(recipe)
 
 
 @pytest.mark.parametrize(
@@ -184,9 +193,7 @@ def test_what_is_no_prior_is_named() -> None:
 
 def _pigdm(prior, operator, y, sigma_y, noise, *, steps: int):
     """Song et al."""
-    ladder = rk.ladder_for(prior, steps)
-    start = noise.like(operator.adjoint(y)) * float(ladder[0])
-    return rk.solve_pigdm(prior, operator, y, sigma_y, start, ladder, noise)
+    return rk.solve_pigdm(prior, operator, y, sigma_y, noise, steps=steps)
 
 
 GOOD = rk.Solver("pigdm", "Song et al. 2023", _pigdm, needs=("gradients",))

@@ -83,6 +83,5 @@ def solve_dpir(
     if ladder is None:
         low = max(sigma_y, DPIR_TO)
         ladder = geometric_ladder(max(DPIR_FROM if sigma_max is None else sigma_max, low), low, steps)
-        for index, sigma in enumerate(ladder[:-1].tolist()):
-            ladder[index] = known_sigma(prior, sigma)
-    return plug_and_play(prior, operator, y, guess, ladder, sigma_y=sigma_y, weight=weight, on_step=on_step)
+    known = ladder.new_tensor([*(known_sigma(prior, sigma) for sigma in ladder[:-1].tolist()), 0])
+    return plug_and_play(prior, operator, y, guess, known, sigma_y=sigma_y, weight=weight, on_step=on_step)
