@@ -40,7 +40,7 @@ def solve_diffpir(
 
     Zhu et al. 2023, arXiv 2305.08995, algorithm 1. weight is the paper's lambda, its rho_t = lambda sigma_y^2 /
     sigma_t^2; fresh is its zeta, the share of new noise. The paper chooses both for every task, from 1 to 25 and from 0
-    to 1; the defaults here are nearest to the posterior of a Gaussian prior, and were best for blurred photos.
+    to 1; of those tried the defaults here were nearest to the posterior of a Gaussian prior and best on blurred photos.
 
     Biased: with much fresh noise too narrow, and leaning to the prior where pixels are missing. The measured table is
     in docs/solvers.md.
