@@ -25,7 +25,7 @@ def complete(
         Literal["classifier", "free"],
         rk.Option("classifier: of noisy images; free: the prior's own answers with and without the class."),
     ] = "classifier",
-    classifier: Annotated[NoisyClassifier, rk.OtherModel("What guides.", model="classifier-scenes")],
+    classifier: Annotated[NoisyClassifier, rk.OtherModel("What guides.", "classifier-scenes", kind="classifier")],
     refiner: Annotated[Denoiser, rk.OtherModel("Prior that refines the fill at full size.", model="ddpm-fill")],
     steps: Annotated[int, rk.Option("Noise levels visited at each size.", min=1, max=1000)] = 50,
     resample: Annotated[int, rk.Option("Passes of every level at the first size (RePaint).", min=1, max=100)] = 2,

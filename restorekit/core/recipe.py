@@ -77,10 +77,12 @@ class OtherModel:
     Arguments:
         help: one sentence for the command line and the docs.
         model: its name when none is given, as `load_prior` takes it.
+        kind: what it must be.
     """
 
     help: str
     model: str
+    kind: Literal["prior", "classifier"] = "prior"
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Parameter:
         if isinstance(self.spec, ClassLabel):
             return "the name of a class of the prior"
         if isinstance(self.spec, OtherModel):
-            return "a model: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin"
+            return f"a {self.spec.kind}: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin"
         if isinstance(self.spec, ChosenSolver):
             return "the name of a solver"
         if self.kind is str or self.choices:

@@ -59,6 +59,11 @@ class Engine:
                 values[parameter.name] = torch.tensor([label_of(prior, value, f"{recipe.name} {parameter.name}")])
             if isinstance(parameter.spec, OtherModel):
                 other: Any = load_model(value) if isinstance(value, str | Path) else value
+                found = "classifier" if isinstance(other, NoisyClassifier) else "prior"
+                if other is not None and found != parameter.spec.kind:
+                    given = value if isinstance(value, str | Path) else type(value).__name__
+                    where = f"{recipe.name} {parameter.name}"
+                    raise ModelError(f"{where}: {given} is a {found}, allowed: a {parameter.spec.kind}")
                 values[parameter.name] = self.place(other)
             if isinstance(parameter.spec, ChosenSolver) and isinstance(value, str):
                 values[parameter.name] = solver_named(value, f"{recipe.name} {parameter.name}")

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 import restorekit as rk
+from restorekit.builtin.complete import complete
 from restorekit.core.recipe import ClassLabel, OtherModel, SideImage, recipe
 from restorekit.errors import ImageError, ModelError, OptionError, RestorekitWarning
 from restorekit.models.registry import load_prior
+from restorekit.priors.guided import NoisyClassifier
 from restorekit.run.api import restore
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import plan_jobs, run_jobs
@@ -222,3 +224,8 @@ def test_classes_and_other_models_reach_the_recipe(tmp_path: Path) -> None:
     ]:
         with pytest.raises(error, match=message):
             restore(between, y, wrong, label=label, other=small)
+    classifier = NoisyClassifier(torch.nn.Identity(), torch.tensor([0.1, 1.0]), classes=Classes.classes, size=16)
+    with pytest.raises(ModelError, match=r"between other: .* is a classifier, allowed: a prior"):
+        restore(between, y, Classes(), label="sea", other=classifier)
+    with pytest.raises(ModelError, match=r"complete classifier: .* is a prior, allowed: a classifier"):
+        restore(complete, y, Classes(), label="sea", classifier=small, mask=torch.ones(1, 1, 40, 24))
