@@ -35,8 +35,8 @@ def complete(
 
     A square around the hole (one after the other, if holes lie far apart) is brought to the prior's window and filled
     there under guidance (Dhariwal and Nichol 2021, algorithm 2, or Ho and Salimans 2022), with the known pixels imposed
-    (DDNM, RePaint). The fill is then enlarged twofold at a time and refined by the refiner, to which the classes mean
-    nothing, until it has the photo's size.
+    (DDNM, RePaint). The fill is then enlarged twofold at a time and refined (once at least) by the refiner, to which
+    the classes mean nothing, until it has the photo's size.
     """
     import warnings
 
@@ -92,12 +92,14 @@ def _fill(
     answer = draw_from(
         small.masked_fill(narrow, 0), high, narrow, prior, noise, steps=steps, eta=eta, resample=resample, clip=clip
     )
-    while side < square.side:
+    # At least once, also at the same size: the refiner, which knows photos better, mends what does not join.
+    while True:
         side = min(2 * side, square.side)
         small, narrow = shrunk(seen, gap, (side, side))
         first = enlarged(answer, small).where(narrow, small)
         answer = draw_from(first, SCALE_FROM, narrow, refiner, noise, steps=steps, eta=eta, resample=1)
-    return square.put(answer, y)
+        if side == square.side:
+            return square.put(answer, y)
 
 
 # Where drawing starts with a prior that is told what is clean: noise that hides everything but the mean of a hole.
