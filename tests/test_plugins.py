@@ -34,7 +34,7 @@ def register_recipes(register):
 
 def test_own_recipes_come_as_plugins() -> None:
     own = {p.name: p for p in found.plugins() if p.distribution == "restorekit"}
-    assert set(own) == {"denoise", "inpaint"}
+    assert set(own) == {"complete", "denoise", "inpaint"}
     assert all(p.error is None for p in own.values())
 
 

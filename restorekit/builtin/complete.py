@@ -108,6 +108,11 @@ SURE_FROM = 20.0
 LEAST = 64
 
 
+def examples() -> dict[str, dict[str, object]]:
+    """What `restorekit plugins doctor` calls the recipe with: a stand-in for a prior fits no classifier."""
+    return {"complete": {"guide": "free", "steps": 2}}
+
+
 @rk.hookimpl
 def register_recipes(register):  # type: ignore[no-untyped-def]
     """Bring `complete`."""

@@ -13,7 +13,7 @@ from torchvision.utils import make_grid, save_image
 
 from restorekit.core.ladders import ladder_for
 from restorekit.core.noise import ImageNoise
-from restorekit.models.config import Prior
+from restorekit.models.config import NoisyClassifierConfig, Prior
 from restorekit.models.files import CARD
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.labelled import Labelled
@@ -81,6 +81,9 @@ class Report:
 
 def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
     """The model card, with front matter as the Hub reads it; written atomically."""
+    what = f"A prior of restorekit (family {plan.model.family}): D(x, sigma) = E[x0 | x] for images in [-1, 1]."
+    if isinstance(plan.model, NoisyClassifierConfig):
+        what = "A classifier of restorekit: p(label | x) of x = x0 + sigma n, for images x0 in [-1, 1]."
     holes = "\n- Also knows holes of which nothing is known but their surroundings." if plan.noise.unknown_share else ""
     text = f"""---
 license: {plan.card.license}
@@ -89,7 +92,7 @@ pipeline_tag: image-to-image
 ---
 # {plan.card.name}
 
-A prior of restorekit (family {plan.model.family}): D(x, sigma) = E[x0 | x] for images in [-1, 1].
+{what}
 
 {plan.model.describe()}{holes}
 - Training: {step} steps, {images} crops of {plan.data.crop} x {plan.data.crop}.

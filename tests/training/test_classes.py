@@ -8,7 +8,7 @@ import torch
 from restorekit.errors import ImageError, ModelError
 from restorekit.evaluation.classification import evaluate
 from restorekit.models.config import EpsilonConfig
-from restorekit.models.files import WEIGHTS, load_weights
+from restorekit.models.files import CARD, WEIGHTS, load_weights
 from restorekit.models.registry import load_model
 from restorekit.nets.unet import UNetConfig
 from restorekit.run.engine import make_engine
@@ -108,6 +108,7 @@ def test_a_classifier_is_trained_on_noisy_images(tmp_path: Path, capsys) -> None
         }
     )
     train(plan, tmp_path / "out")
+    assert "A classifier of restorekit" in (tmp_path / "out" / CARD).read_text(encoding="utf-8")
     classifier = load_model(tmp_path / "out")
     x = torch.cat([torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 16), -0.6)])
     guess = classifier(
