@@ -20,7 +20,12 @@ def complete(
     *,
     mask: Annotated[Tensor, rk.SideImage("White marks the pixels to fill.")],
     label: Annotated[Tensor, rk.ClassLabel("What fills the hole; --labels lists the classes.")],
-    guidance: Annotated[float, rk.Option("How far the fill leans towards the class; 0: the prior alone.", min=0)] = 2.0,
+    guidance: Annotated[
+        float | Literal["auto"],
+        rk.Option(
+            "How far the fill leans towards the class; 0: the prior alone; auto: 20 by classifier, 4 free.", min=0
+        ),
+    ] = "auto",
     guide: Annotated[
         Literal["classifier", "free"],
         rk.Option("classifier: of noisy images; free: the prior's own answers with and without the class."),
@@ -45,11 +50,12 @@ def complete(
     from restorekit.builtin.holes import apart
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
+    scale = GUIDANCE[guide] if guidance == "auto" else float(guidance)
     if guide == "classifier":
-        leaning: Denoiser = rk.ClassifierGuided(prior, classifier, guidance)
+        leaning: Denoiser = rk.ClassifierGuided(prior, classifier, scale)
         side = classifier.size
     else:
-        leaning = rk.ClassifierFree(prior, guidance)
+        leaning = rk.ClassifierFree(prior, scale)
         side = prior.window if isinstance(prior, rk.Tiled) else prior.size or LEAST
     filled = []
     for i, hole in enumerate(holes.split(1)):
@@ -102,6 +108,8 @@ def _fill(
             return square.put(answer, y)
 
 
+# What surrounds a hole says its class already: another one takes much more guidance than samples of nothing (1 to 3).
+GUIDANCE = {"classifier": 20.0, "free": 4.0}
 # Where drawing starts with a prior that is told what is clean: noise that hides everything but the mean of a hole.
 SURE_FROM = 20.0
 # Window of a prior of any size.
