@@ -52,7 +52,9 @@ class FieldPrior:
     def draw(self, noise: ImageNoise) -> Tensor:
         """Images (N, 3, 6, 6) of the prior."""
         z = noise.like(torch.empty(len(noise), *SHAPE)).flatten(1).double()
-        return (MEAN + z * self.variances.sqrt() @ self.vectors.T).reshape(-1, *SHAPE).float()
+        # By the symmetric root, which does not depend on the basis that eigh chooses where variances are equal.
+        root = self.vectors * self.variances.sqrt() @ self.vectors.T
+        return (MEAN + z @ root).reshape(-1, *SHAPE).float()
 
 
 CORRELATED, INDEPENDENT = FieldPrior(), FieldPrior(correlated=False)
