@@ -10,28 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restorekit import cli
 from restorekit.plugins import recipes
 from tests.models.small import small_model
 from tests.run.test_folder import save
 from tests.training.plans import photos
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def restorekit(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["restorekit", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        output = capsys.readouterr()
-        return int(stopped.value.code or 0), output.out, output.err
-
-    return call
 
 
 @pytest.fixture
