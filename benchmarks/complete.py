@@ -1,11 +1,13 @@
 """What `complete` does with test photos whose middle is hidden: how often a second classifier says what was asked.
 
-python benchmarks/complete.py JUDGE SCENES [--every 50] [--hole 0.5] [--guidance 0 2 4] [--steps 50] [--output FOLDER]
+python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--hole 0.5] [--guidance 0 2 4]
+    [--guide classifier|free] [--steps 50] [--output FOLDER]
 
-JUDGE is a classifier trained apart (recipes/judge_scenes.toml), SCENES a folder with a folder of photos for each class.
-Every photo is completed as every class says. Prints, for each strength of guidance, the share named as asked, and the
-same of the labels that are not the photo's own; writes a picture, a row a photo: the photo, what is known, one result a
-class.
+A JUDGE is a classifier trained apart (recipes/judge_scenes.toml), the second one on crops of half the size, so that it
+sees the fill alone; SCENES a folder with a folder of photos for each class. Every photo is completed as every class
+says. Prints, for each strength of guidance, the share of whole pictures named as asked, and the same of the labels that
+are not the photo's own, then both of the fills alone; writes a picture, a row a photo: the photo, what is known, one
+result a class.
 """
 
 from __future__ import annotations
@@ -28,10 +30,20 @@ JUDGED_AT = 0.005
 SHOWN = 8
 
 
+def loaded(name: str) -> NoisyClassifier:
+    """A classifier."""
+    judge = load_model(name)
+    assert isinstance(judge, NoisyClassifier)
+    return judge
+
+
 def named(judge: NoisyClassifier, images: Tensor) -> Tensor:
-    """Labels (N,) that the judge gives to images (N, 3, side, side)."""
+    """Labels (N,) that the judge gives to the middles of images (N, 3, side, side)."""
+    first = (images.shape[-1] - judge.size) // 2
+    images = images[..., first : first + judge.size, first : first + judge.size]
     with torch.no_grad():
-        return judge(images, torch.full((len(images),), JUDGED_AT)).argmax(1)
+        answer: Tensor = judge(images, torch.full((len(images),), JUDGED_AT)).argmax(1)
+    return answer
 
 
 def main() -> None:
@@ -39,38 +51,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("judge")
     parser.add_argument("scenes", type=Path)
+    parser.add_argument("--fill-judge")
     parser.add_argument("--model", default="guided-scenes")
-    parser.add_argument("--classifier", default="classifier-scenes")
+    parser.add_argument("--guide", choices=["classifier", "free"], default="classifier")
+    parser.add_argument("--classifier", default="classifier-patches")
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--hole", type=float, default=0.5)
     parser.add_argument("--guidance", type=float, nargs="*", default=[0, 2, 4])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--output", type=Path, default=Path("runs/complete"))
     asked = parser.parse_args()
-    judge, prior = load_model(asked.judge), load_prior(asked.model)
-    assert isinstance(judge, NoisyClassifier)
-    classes, side = judge.classes, judge.size
+    prior = load_prior(asked.model)
+    judges = {"picture": loaded(asked.judge)}
+    if asked.fill_judge is not None:
+        judges["fill"] = loaded(asked.fill_judge)
+    classes, side = judges["picture"].classes, judges["picture"].size
     names, photos, labels = labelled_middles(asked.scenes, classes, side, asked.every)
     hole = round(asked.hole * side)
     mask = torch.zeros(1, 1, side, side)
     mask[..., (side - hole) // 2 : (side + hole) // 2, (side - hole) // 2 : (side + hole) // 2] = 1
     asked.output.mkdir(parents=True, exist_ok=True)
-    print(f"{len(photos)} photos, the judge names {float((named(judge, photos) == labels).float().mean()):.1%} of them")
-    print("| guidance | named as asked | of the other labels |\n|--:|--:|--:|", flush=True)
+    for what, judge in judges.items():
+        print(f"{len(photos)} photos, {what}: the judge names {(named(judge, photos) == labels).float().mean():.1%}")
+    columns = [f"{what} named as asked | of the other labels" for what in judges]
+    print(f"\n| guidance | {' | '.join(columns)} |\n|--:|{'--:|--:|' * len(judges)}", flush=True)
+    own = torch.nn.functional.one_hot(labels, len(classes)).bool()
     for guidance in asked.guidance:
-        options = {"guidance": guidance, "classifier": asked.classifier, "steps": asked.steps, "mask": mask}
+        options = {"guidance": guidance, "guide": asked.guide, "classifier": asked.classifier}
         results = []
         for i, photo in enumerate(photos.split(1)):
-            seed = image_seed(0, names[i])
-            results.append([rk.complete(photo, prior, label=k, seed=seed, **options) for k in classes])
-        right = torch.stack([named(judge, torch.cat(row)) == torch.arange(len(classes)) for row in results])
-        own = torch.nn.functional.one_hot(labels, len(classes)).bool()
-        print(f"| {guidance:g} | {right.float().mean():.1%} | {right[~own].float().mean():.1%} |", flush=True)
+            given = {**options, "steps": asked.steps, "mask": mask, "seed": image_seed(0, names[i])}
+            results.append([rk.complete(photo, prior, label=k, **given) for k in classes])
+        shares = []
+        for judge in judges.values():
+            right = torch.stack([named(judge, torch.cat(row)) == torch.arange(len(classes)) for row in results])
+            shares += [f"{right.float().mean():.1%}", f"{right[~own].float().mean():.1%}"]
+        print(f"| {guidance:g} | {' | '.join(shares)} |", flush=True)
         rows = [
             torch.cat([photo, photo.masked_fill(mask > 0, 1.0), *row])
             for photo, row in zip(photos.split(1), results, strict=True)
         ]
-        write_grid(torch.cat(rows[:SHOWN]), asked.output / f"guidance-{guidance:g}.png", columns=2 + len(classes))
+        write_grid(torch.cat(rows[:SHOWN]), asked.output / f"{asked.guide}-{guidance:g}.png", columns=2 + len(classes))
 
 
 if __name__ == "__main__":

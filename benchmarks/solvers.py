@@ -1,10 +1,11 @@
 """Every solver on six linear problems, beside classical methods: PSNR, SSIM, evaluations of the prior, seconds.
 
-python benchmarks/solvers.py PHOTOS [--every N] [--crop 128] [--steps 20] [--model NAME] [--pictures FOLDER] [-o FILE]
+python benchmarks/solvers.py PHOTOS [--every N] [--crop 128] [--steps 20] [--model NAME] [--fill NAME]
+    [--pictures FOLDER] [-o FILE]
 
 The middle of every photo is degraded, the noise and the missing pixels seeded by the photo's name. PSNR is over the
 hole where there is one, SSIM over the whole crop, after rounding to 8 bits. All solvers start from `first_guess` under
-noise of the problem's sigma.
+noise of the problem's sigma. Holes are filled by the recipe `inpaint` too, with a prior trained for it (--fill).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import restorekit as rk
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.filters import Blur, Downsample, gaussian_kernel, motion_kernel
 from restorekit.core.noise import ImageNoise, image_seed
@@ -75,7 +77,10 @@ def problems(side: int, name: str) -> dict[str, Problem]:
         return Problem(Masking(~hole[None]), 0, sigma_max, {"biharmonic": lambda y: biharmonic(y, hole)}, hole)
 
     def blurred(kernel: Tensor) -> Problem:
-        methods = {"Wiener": partial(wiener, kernel=kernel), "Richardson-Lucy": partial(richardson_lucy, kernel=kernel)}
+        methods: dict[str, Classical] = {
+            "Wiener": partial(wiener, kernel=kernel),
+            "Richardson-Lucy": partial(richardson_lucy, kernel=kernel),
+        }
         return Problem(Blur(kernel), NOISE, 0.5, methods)
 
     return {
@@ -137,12 +142,13 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--model", default="ddpm-photo")
+    parser.add_argument("--fill", default="ddpm-fill")
     parser.add_argument("--pictures", type=Path, help="Folder for a grid a problem: a row a photo, a column a method.")
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
     if asked.crop % 4 or asked.crop < 16:
         parser.error(f"--crop: found {asked.crop}, allowed: multiples of 4 from 16")
-    prior = Counted(make_engine("auto").place(load_prior(asked.model)))
+    prior, filler = (Counted(make_engine("auto").place(load_prior(name))) for name in (asked.model, asked.fill))
     photos = [(name, middle(photo, asked.crop)) for name, photo in clean_photos(asked.photos, asked.every)]
     if asked.output is not None:
         asked.output.unlink(missing_ok=True)
@@ -153,16 +159,19 @@ def main() -> None:
             with asked.output.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
-    say(f"{len(photos)} photos, crop {asked.crop}, steps {asked.steps}, prior {asked.model}\n")
+    command = f"python benchmarks/solvers.py PHOTOS --every {asked.every} --crop {asked.crop} --steps {asked.steps}"
+    say(f"# Solvers\n\n`{command}`: {len(photos)} photos, prior {asked.model}, of inpaint {asked.fill}.")
+    say("What they say: [docs/solvers.md](../docs/solvers.md).\n")
     say("| problem | method | PSNR (dB) | SSIM | evaluations | s per photo |\n|---|---|--:|--:|--:|--:|")
     for kind in problems(asked.crop, ""):
-        measure(kind, photos, prior, asked.steps, say, asked.pictures)
+        measure(kind, photos, prior, filler, asked.steps, say, asked.pictures)
 
 
 def measure(
     kind: str,
     photos: list[tuple[str, Tensor]],
     prior: Counted,
+    filler: Counted,
     steps: int,
     say: Callable[[str], None],
     pictures: Path | None,
@@ -172,10 +181,10 @@ def measure(
     shown: list[Tensor] = []
 
     def row(method: str, clean: Tensor, problem: Problem, compute: Callable[[], Tensor]) -> None:
-        prior.count, begun = 0, time.perf_counter()
+        prior.count, filler.count, begun = 0, 0, time.perf_counter()
         got = rounded(compute().float().cpu())
         seconds = time.perf_counter() - begun
-        rows[method].append((psnr(got, clean, problem.hole), ssim(got, clean), prior.count, seconds))
+        rows[method].append((psnr(got, clean, problem.hole), ssim(got, clean), prior.count + filler.count, seconds))
         shown.append(got)
 
     for name, clean in photos:
@@ -195,6 +204,9 @@ def measure(
             told, own = Given(prior, problem.hole[None], y), options(solver_named("dpir"), kind, steps)
             loop = partial(solved, solver_named("dpir"), told, y, problem, guess, name, own)
             row("dpir, told which pixels are clean", clean, problem, loop)
+        if problem.hole is not None:
+            filled = partial(rk.inpaint, y, filler, mask=problem.hole[None].float(), mode="mean")
+            row("inpaint --mode mean", clean, problem, lambda filled=filled: filled()[0])  # type: ignore[misc]
     for method, values in rows.items():
         decibels, similarity, count, seconds = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
         say(f"| {kind} | {method} | {decibels:.2f} | {similarity:.4f} | {count:.0f} | {seconds:.2f} |")

@@ -118,7 +118,7 @@ def new(
     files = new_package(name, Path())
     for file in files:
         print(file)
-    print(f"next: pip install ./{name}, restorekit {name} photo.png, pytest {name}")
+    print(f"next: pip install './{name}[test]', restorekit {name} photo.png, pytest {name}")
 
 
 def doctor(

@@ -20,6 +20,8 @@ from restorekit.single import recipe_in
 from restorekit.testing import check_recipe
 
 ROOT = Path(__file__).parents[1]
+# Methods without a prior in benchmarks/solvers.md.
+CLASSICAL = ("biharmonic", "bicubic", "Wiener", "Richardson-Lucy", "grey")
 RECIPES, COMMANDS, TRAINING, PLUGINS = (
     (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for name in ("recipes", "commands", "training", "plugins")
@@ -96,6 +98,26 @@ def test_every_solver_is_documented() -> None:
     page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
     for solver in SOLVERS:
         assert page.count(f"`{solver.name}`") >= 2
+
+
+def test_what_is_said_of_the_measured_solvers_is_what_was_measured() -> None:
+    measured: dict[str, dict[str, float]] = {}
+    for line in (ROOT / "benchmarks" / "solvers.md").read_text(encoding="utf-8").splitlines():
+        kind, method, decibels, *_ = [cell.strip() for cell in line.strip("|").split("|")] + ["", ""]
+        if re.fullmatch(r"\d+\.\d\d", decibels):
+            measured.setdefault(kind, {})[method] = float(decibels)
+    page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
+    said = re.findall(r"\| (.+?) ([\d.]+) \| `(.+?)` ([\d.]+) \((.+?)\) \|(?: `(.+?)` ([\d.]+) \((.+?)\))? \|", page)
+    assert len(said) == len(measured) == 6
+    solvers = {solver.name for solver in SOLVERS}
+    for (first, base, solver, best, gain, recipe, filled, more), rows in zip(said, measured.values(), strict=True):
+        classical = {name: value for name, value in rows.items() if name in CLASSICAL}
+        drawn = {name: value for name, value in rows.items() if name in solvers}
+        (plain, value), (name, top) = (max(group.items(), key=lambda item: item[1]) for group in (classical, drawn))
+        assert (first.split("| ")[-1], base, solver, best) == (plain, f"{value:.2f}", name, f"{top:.2f}")
+        assert gain == f"{top - value:+.2f}"
+        if recipe:
+            assert (filled, more) == (f"{rows[recipe]:.2f}", f"{rows[recipe] - value:+.2f}")
 
 
 def test_the_example_of_a_solver_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

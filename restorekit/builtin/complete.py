@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import restorekit as rk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from restorekit import Denoiser, ImageNoise, NoisyClassifier
@@ -39,24 +41,29 @@ def complete(
     """Fill a hole with what a class says; all other pixels come back bit for bit.
 
     A square around the hole (one after the other, if holes lie far apart) is brought to the prior's window and filled
-    there under guidance (Dhariwal and Nichol 2021, algorithm 2, or Ho and Salimans 2022), with the known pixels imposed
-    (DDNM, RePaint). The fill is then enlarged twofold at a time and refined (once at least) by the refiner, to which
-    the classes mean nothing, until it has the photo's size.
+    there under guidance (Dhariwal and Nichol 2021, algorithm 2, by a classifier that may look at the hole alone, or
+    Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint). The fill is then enlarged twofold at a time
+    and refined (once at least) by the refiner, to which the classes mean nothing, until it has the photo's size.
     """
     import warnings
 
     import torch
 
-    from restorekit.builtin.holes import apart
+    from restorekit.builtin.holes import apart, middle_of
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     scale = GUIDANCE[guide] if guidance == "auto" else float(guidance)
-    if guide == "classifier":
-        leaning: Denoiser = rk.ClassifierGuided(prior, classifier, scale)
-        side = classifier.size
-    else:
-        leaning = rk.ClassifierFree(prior, scale)
-        side = prior.window if isinstance(prior, rk.Tiled) else prior.size or LEAST
+    side = _window(prior) or (classifier.size if guide == "classifier" else LEAST)
+    if guide == "classifier" and classifier.size > side:
+        text = f"{classifier.size} x {classifier.size} pixels, allowed: those of the prior, {side} x {side}, or fewer"
+        raise rk.ModelError(f"complete: the classifier looks at {text}")
+
+    def leaning(hole: Tensor) -> Denoiser:
+        if guide == "free":
+            return rk.Labelled(rk.ClassifierFree(prior, scale), label)
+        place = None if classifier.size == side else middle_of(hole, classifier.size)
+        return rk.Labelled(rk.ClassifierGuided(prior, classifier, scale, place=place), label)
+
     filled = []
     for i, hole in enumerate(holes.split(1)):
         image, own = y[i : i + 1], rk.ImageNoise([noise.seeds[i]])
@@ -65,19 +72,24 @@ def complete(
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
             filled.append(image)
             continue
-        led, unknown = rk.Labelled(leaning, label), hole
+        unknown = hole
         for part in apart(hole, side):
-            answer = _fill(image, part, unknown, led, refiner, own, side, steps, resample, eta, guide == "free")
+            answer = _fill(image, part, unknown, leaning, refiner, own, side, steps, resample, eta, guide == "free")
             image, unknown = torch.where(part, answer, image), unknown & ~part
         filled.append(image)
     return torch.where(holes, torch.cat(filled), y)
+
+
+def _window(prior: Denoiser) -> int | None:
+    """Side of the images that a prior knows; None: any."""
+    return (prior.prior if isinstance(prior, rk.Tiled) else prior).size
 
 
 def _fill(
     y: Tensor,
     part: Tensor,
     unknown: Tensor,
-    prior: Denoiser,
+    leaning: Callable[[Tensor], Denoiser],
     refiner: Denoiser,
     noise: ImageNoise,
     side: int,
@@ -93,7 +105,9 @@ def _fill(
     square = square_around(part, side)
     # What lies outside the photo is unknown too.
     seen, gap = square.cut(y, 0.0), square.cut(unknown.float(), 1.0) > 0
+    own = square.cut(part.float(), 0.0)
     small, narrow = shrunk(seen, gap, (side, side))
+    prior = leaning(shrunk(own, own > 0, (side, side))[1])
     high = min(prior.sigma_max, SURE_FROM) if prior.partial_noise else prior.sigma_max
     answer = draw_from(
         small.masked_fill(narrow, 0), high, narrow, prior, noise, steps=steps, eta=eta, resample=resample, clip=clip

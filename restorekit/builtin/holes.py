@@ -85,14 +85,20 @@ class Square:
 def square_around(hole: Tensor, least: int) -> Square:
     """The square around a hole (1, 1, H, W) with at least one marked pixel: twice as wide as the hole and at least
     `least`, moved into the image as far as it goes."""
-    rows, columns = hole[0, 0].any(1).nonzero()[:, 0], hole[0, 0].any(0).nonzero()[:, 0]
+    rows, columns = _marked(hole)
     extent = int(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
     side = max(least, 2 * extent)
+    return Square(*middle_of(hole, side), side)
+
+
+def middle_of(hole: Tensor, side: int) -> tuple[int, int]:
+    """First row and column of the square of `side` around a hole (1, 1, H, W) with at least one marked pixel, moved
+    into the image as far as it goes."""
     top, left = (
         _placed(int(marked[0] + marked[-1] + 1) // 2 - side // 2, side, length)
-        for marked, length in ((rows, hole.shape[-2]), (columns, hole.shape[-1]))
+        for marked, length in zip(_marked(hole), hole.shape[-2:], strict=True)
     )
-    return Square(top, left, side)
+    return top, left
 
 
 def apart(hole: Tensor, reach: int) -> list[Tensor]:
@@ -104,6 +110,11 @@ def apart(hole: Tensor, reach: int) -> list[Tensor]:
     grid = torch.from_numpy(numbers).to(hole.device)
     fine = grid.repeat_interleave(reach, 0).repeat_interleave(reach, 1)[:height, :width]
     return [hole & (fine == number) for number in range(1, count + 1)]
+
+
+def _marked(hole: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of a hole (1, 1, H, W) in which something is marked."""
+    return hole[0, 0].any(1).nonzero()[:, 0], hole[0, 0].any(0).nonzero()[:, 0]
 
 
 def _placed(first: int, side: int, length: int) -> int:

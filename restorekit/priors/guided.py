@@ -69,6 +69,7 @@ class ClassifierGuided:
         classifier: of the same classes where the prior has some.
         scale: 0 is the prior itself, 1 the formula, more leans further.
         clip: D to [-1, 1] before the gradient is added, as the authors do; the sampler must then not clip.
+        place: first row and column of what the classifier looks at, a square of its size; None: images of its size.
 
     Of a prior of partial noise, sigma may be a map: the classifier, which knows whole noise alone, is then shown the
     clean pixels with as much noise as the others have, always the same.
@@ -76,15 +77,23 @@ class ClassifierGuided:
 
     fills = False
 
-    def __init__(self, prior: Denoiser, classifier: NoisyClassifier, scale: float = 1.0, *, clip: bool = True) -> None:
+    def __init__(
+        self,
+        prior: Denoiser,
+        classifier: NoisyClassifier,
+        scale: float = 1.0,
+        *,
+        clip: bool = True,
+        place: tuple[int, int] | None = None,
+    ) -> None:
         if not scale >= 0:
             raise OptionError(f"guidance: found {scale:g}, allowed: a number from 0")
         if prior.classes is not None and prior.classes != classifier.classes:
             names = ", ".join(prior.classes), ", ".join(classifier.classes)
             raise ModelError(f"the prior knows the classes {names[0]}, the classifier {names[1]}")
-        self.prior, self.classifier, self.scale, self.clip = prior, classifier, scale, clip
+        self.prior, self.classifier, self.scale, self.clip, self.place = prior, classifier, scale, clip, place
         self.channels, self.levels, self.partial_noise = prior.channels, prior.levels, prior.partial_noise
-        self.size: int | None = classifier.size
+        self.size = classifier.size if place is None else prior.size
         self.classes: tuple[str, ...] | None = classifier.classes
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
         self.learned_variance = learned_variance(prior)
@@ -100,8 +109,17 @@ class ClassifierGuided:
         denoised = denoised.clamp(-1, 1) if self.clip else denoised
         if label is None or self.scale == 0:
             return denoised, fraction
-        slope = self.classifier.gradient(*_whole(x, sigma), label)
-        return denoised + self.scale * per_image(sigma, x) ** 2 * slope, fraction
+        return denoised + self.scale * per_image(sigma, x) ** 2 * self._slope(x, sigma, label), fraction
+
+    def _slope(self, x: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """The classifier's gradient, like x; 0 where it does not look."""
+        if self.place is None:
+            return self.classifier.gradient(*_whole(x, sigma), label)
+        rows, columns = (slice(first, first + self.classifier.size) for first in self.place)
+        seen = sigma if sigma.ndim == 1 else sigma[..., rows, columns]
+        slope = torch.zeros_like(x)
+        slope[..., rows, columns] = self.classifier.gradient(*_whole(x[..., rows, columns], seen), label)
+        return slope
 
 
 def _whole(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

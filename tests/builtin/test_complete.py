@@ -34,8 +34,10 @@ class Recorded(GaussianPrior):
         return super().__call__(x, sigma)
 
 
-def run(y: Tensor, mask: Tensor, label: int, prior=None, **options: object) -> tuple[Tensor, GaussianPrior]:
-    classifier = NoisyClassifier(Brightness(), torch.tensor([0.01, 80.0]), classes=Recorded.classes, size=SIDE)
+def run(
+    y: Tensor, mask: Tensor, label: int, prior=None, looks_at: int = SIDE, **options: object
+) -> tuple[Tensor, GaussianPrior]:
+    classifier = NoisyClassifier(Brightness(), torch.tensor([0.01, 80.0]), classes=Recorded.classes, size=looks_at)
     refiner = GaussianPrior(0.0, 3.0)
     values = complete.checked({"mask": mask, "label": "bright", "steps": 6, **options})
     values |= {"label": torch.tensor([label]), "classifier": classifier, "refiner": Tiled(refiner)}
@@ -52,6 +54,16 @@ def test_the_class_decides_and_known_pixels_stay() -> None:
         assert torch.equal(got[~inside], y[~inside])
     assert dark[inside].mean() < free[inside].mean() - 0.03 < bright[inside].mean() - 0.06, "each class draws its way"
     assert {seen[-1] for seen in refiner.seen} == {32, 40}, "16 is the prior's, then twofold up to the square"
+
+
+def test_a_small_classifier_looks_at_the_hole() -> None:
+    y, hole = torch.zeros(1, 3, 24, 24), torch.zeros(1, 1, 24, 24)
+    hole[..., 2:8, 13:19] = 1
+    dark, bright = (run(y, hole, k, looks_at=8, guidance=50)[0][..., 2:8, 13:19].mean() for k in (0, 1))
+    assert dark < -0.05
+    assert bright > 0.05
+    with pytest.raises(ModelError, match="looks at 32 x 32 pixels, allowed: those of the prior, 16 x 16, or fewer"):
+        run(y, hole, 1, looks_at=32)
 
 
 def test_photos_smaller_than_the_window_and_masks_of_nothing_and_all() -> None:

@@ -76,6 +76,21 @@ def test_guidance_without_a_classifier() -> None:
     assert ClassifierFree(Grey(Mixture()), 1.0).no_label == 2
 
 
+def test_a_classifier_may_look_at_a_part() -> None:
+    x, sigma, label = states()
+    large = torch.nn.functional.pad(x, (2, 3, 1, 4), value=0.7)
+    prior = Unlabelled()
+    guided = ClassifierGuided(prior, Exact(), 2.0, clip=False, place=(1, 2))
+    slope = (guided(large, sigma, label) - prior(large, sigma)) / (2 * per_image(sigma, x) ** 2)
+    expected = torch.nn.functional.pad(Exact().gradient(x, sigma, label), (2, 3, 1, 4))
+    torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-4)
+    noisy = torch.zeros(4, 1, 9, 9)
+    noisy[..., 1:5, 2:6] = per_image(sigma, x)
+    partial = ClassifierGuided(Partial(), Exact(), 2.0, clip=False, place=(1, 2))
+    got = partial(large, noisy, label) - Partial()(large, noisy)
+    torch.testing.assert_close(got, 2 * per_image(sigma, x) ** 2 * expected, rtol=1e-3, atol=1e-4)
+
+
 class WithVariance(Mixture):
     learned_variance = True
 
