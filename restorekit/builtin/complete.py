@@ -25,14 +25,14 @@ def complete(
     guidance: Annotated[
         float | Literal["auto"],
         rk.Option(
-            "How far the fill leans towards the class; 0: the prior alone; auto: 20 by classifier, 4 free.", min=0
+            "How far the fill leans towards the class; 0: the prior alone; auto: 10 by classifier, 4 free.", min=0
         ),
     ] = "auto",
     guide: Annotated[
         Literal["classifier", "free"],
         rk.Option("classifier: of noisy images; free: the prior's own answers with and without the class."),
     ] = "classifier",
-    classifier: Annotated[NoisyClassifier, rk.OtherModel("What guides.", "classifier-scenes", kind="classifier")],
+    classifier: Annotated[NoisyClassifier, rk.OtherModel("What guides.", "classifier-patches", kind="classifier")],
     refiner: Annotated[Denoiser, rk.OtherModel("Prior that refines the fill at full size.", model="ddpm-fill")],
     steps: Annotated[int, rk.Option("Noise levels visited at each size.", min=1, max=1000)] = 50,
     resample: Annotated[int, rk.Option("Passes of every level at the first size (RePaint).", min=1, max=100)] = 2,
@@ -42,7 +42,8 @@ def complete(
 
     A square around the hole (one after the other, if holes lie far apart) is brought to the prior's window and filled
     there under guidance (Dhariwal and Nichol 2021, algorithm 2, by a classifier that may look at the hole alone, or
-    Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint). The fill is then enlarged twofold at a time
+    Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint), from the least-squares fill of a refiner that
+    fills, under noise of sigma 4 (else from nothing). The fill is then enlarged twofold at a time
     and refined (once at least) by the refiner, to which the classes mean nothing, until it has the photo's size.
     """
     import warnings
@@ -99,7 +100,7 @@ def _fill(
     clip: bool,
 ) -> Tensor:
     """One photo (1, C, H, W) with an answer in a part of its hole, of which more may be unknown."""
-    from restorekit.builtin.drawing import SCALE_FROM, draw_from
+    from restorekit.builtin.drawing import DRAW_FROM, SCALE_FROM, draw_from, fill_of
     from restorekit.builtin.holes import enlarged, shrunk, square_around
 
     square = square_around(part, side)
@@ -108,10 +109,13 @@ def _fill(
     own = square.cut(part.float(), 0.0)
     small, narrow = shrunk(seen, gap, (side, side))
     prior = leaning(shrunk(own, own > 0, (side, side))[1])
-    high = min(prior.sigma_max, SURE_FROM) if prior.partial_noise else prior.sigma_max
-    answer = draw_from(
-        small.masked_fill(narrow, 0), high, narrow, prior, noise, steps=steps, eta=eta, resample=resample, clip=clip
-    )
+    # The refiner's least-squares fill has the light of what surrounds the hole, which a prior of few pixels misses.
+    if refiner.fills and not narrow.all():
+        first, high = fill_of(refiner, small, narrow), DRAW_FROM
+    else:
+        first = small.masked_fill(narrow, 0)
+        high = min(prior.sigma_max, SURE_FROM) if prior.partial_noise else prior.sigma_max
+    answer = draw_from(first, high, narrow, prior, noise, steps=steps, eta=eta, resample=resample, clip=clip)
     # At least once, also at the same size: the refiner, which knows photos better, mends what does not join.
     while True:
         side = min(2 * side, square.side)
@@ -122,9 +126,9 @@ def _fill(
             return square.put(answer, y)
 
 
-# What surrounds a hole says its class already: another one takes much more guidance than samples of nothing (1 to 3).
-GUIDANCE = {"classifier": 20.0, "free": 4.0}
-# Where drawing starts with a prior that is told what is clean: noise that hides everything but the mean of a hole.
+# What surrounds a hole says its class already: another one takes more guidance than samples of nothing (1 to 3).
+GUIDANCE = {"classifier": 10.0, "free": 4.0}
+# Where drawing starts from nothing, if told what is clean: noise that hides everything but the mean of a hole.
 SURE_FROM = 20.0
 # Window of a prior of any size.
 LEAST = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import restorekit as rk
@@ -23,6 +24,12 @@ def view_of(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
     """The prior where there is something to fill; told which pixels are clean if it wants to know."""
     local = rk.only_where(prior, hole)
     return rk.Given(local, hole, y) if prior.partial_noise else local
+
+
+def fill_of(prior: Denoiser, y: Tensor, hole: Tensor) -> Tensor:
+    """y with the least-squares answer E[x0 | known pixels] of a prior that fills."""
+    first = rk.smooth_fill(y, hole)
+    return rk.denoise_at(view_of(prior, hole, first), first, math.inf)
 
 
 def draw_from(

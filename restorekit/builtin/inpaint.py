@@ -116,15 +116,16 @@ def _sample(
     y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float, scales: int
 ) -> Tensor:
     """One plausible answer for one image (1, C, H, W)."""
-    from restorekit.builtin.drawing import DRAW_FROM, FILL_FROM, SCALE_FROM, draw_from, view_of
+    from restorekit.builtin.drawing import DRAW_FROM, FILL_FROM, SCALE_FROM, draw_from, fill_of
     from restorekit.builtin.holes import enlarged, halved
 
-    first, sigma = rk.smooth_fill(y, hole), DRAW_FROM
     if scales > 1 and not hole.all():
         small = _sample(*halved(y, hole), prior, noise, steps, resample, eta, scales - 1)
         first, sigma = enlarged(small, y).where(hole, y), SCALE_FROM
     elif prior.fills and not hole.all():
-        first, sigma = rk.denoise_at(view_of(prior, hole, first), first, math.inf), FILL_FROM
+        first, sigma = fill_of(prior, y, hole), FILL_FROM
+    else:
+        first, sigma = rk.smooth_fill(y, hole), DRAW_FROM
     return draw_from(first, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
 
 

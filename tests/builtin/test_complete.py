@@ -31,14 +31,15 @@ class Recorded(GaussianPrior):
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         assert label is not None
+        self.first = getattr(self, "first", float(sigma.max()))
         return super().__call__(x, sigma)
 
 
 def run(
-    y: Tensor, mask: Tensor, label: int, prior=None, looks_at: int = SIDE, **options: object
+    y: Tensor, mask: Tensor, label: int, prior=None, looks_at: int = SIDE, refiner=None, **options: object
 ) -> tuple[Tensor, GaussianPrior]:
     classifier = NoisyClassifier(Brightness(), torch.tensor([0.01, 80.0]), classes=Recorded.classes, size=looks_at)
-    refiner = GaussianPrior(0.0, 3.0)
+    refiner = refiner or GaussianPrior(0.0, 3.0)
     values = complete.checked({"mask": mask, "label": "bright", "steps": 6, **options})
     values |= {"label": torch.tensor([label]), "classifier": classifier, "refiner": Tiled(refiner)}
     with torch.no_grad():
@@ -64,6 +65,25 @@ def test_a_small_classifier_looks_at_the_hole() -> None:
     assert bright > 0.05
     with pytest.raises(ModelError, match="looks at 32 x 32 pixels, allowed: those of the prior, 16 x 16, or fewer"):
         run(y, hole, 1, looks_at=32)
+
+
+def test_a_refiner_that_fills_makes_the_first_guess() -> None:
+    class Filling(GaussianPrior):
+        partial_noise = fills = True
+        asked: tuple[float, ...] = ()
+
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            self.asked += (float(sigma.max()),)
+            return x
+
+    y, hole, refiner, prior = torch.zeros(1, 3, 24, 24), box(24, 8, 14), Filling(), Recorded(0.0, 0.3)
+    run(y, hole, 1, Tiled(prior), refiner=refiner)
+    assert refiner.asked[0] == float("inf")
+    assert max(refiner.asked[1:]) == pytest.approx(0.5)
+    assert prior.first == pytest.approx(4.0)
+    everything = Recorded(0.0, 0.3)
+    run(y, torch.ones_like(hole), 1, Tiled(everything), refiner=Filling())
+    assert everything.first == pytest.approx(everything.sigma_max), "nothing is known to fill from"
 
 
 def test_photos_smaller_than_the_window_and_masks_of_nothing_and_all() -> None:
