@@ -5,7 +5,8 @@ python benchmarks/solvers.py PHOTOS [--every N] [--crop 128] [--steps 20] [--mod
 
 The middle of every photo is degraded, the noise and the missing pixels seeded by the photo's name. PSNR is over the
 hole where there is one, SSIM over the whole crop, after rounding to 8 bits. All solvers start from `first_guess` under
-noise of the problem's sigma. Holes are filled by the recipe `inpaint` too, with a prior trained for it (--fill).
+noise of the problem's sigma, but `dpir`, which adds none and starts where the paper has it, or at DPIR_FROM. Holes are
+filled by the recipe `inpaint` too, with a prior trained for it (--fill).
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.crop % 4 or asked.crop < 16:
         parser.error(f"--crop: found {asked.crop}, allowed: multiples of 4 from 16")
-    prior, filler = (Counted(make_engine("auto").place(load_prior(name))) for name in (asked.model, asked.fill))
+    engine = make_engine("cpu")
+    prior, filler = (Counted(engine.place(load_prior(name))) for name in (asked.model, asked.fill))
     photos = [(name, middle(photo, asked.crop)) for name, photo in clean_photos(asked.photos, asked.every)]
     if asked.output is not None:
         asked.output.unlink(missing_ok=True)
@@ -160,7 +162,8 @@ def main() -> None:
                 file.write(line + "\n")
 
     command = f"python benchmarks/solvers.py PHOTOS --every {asked.every} --crop {asked.crop} --steps {asked.steps}"
-    say(f"# Solvers\n\n`{command}`: {len(photos)} photos, prior {asked.model}, of inpaint {asked.fill}.")
+    models = f"prior {asked.model}, of inpaint {asked.fill}, {engine.precision}"
+    say(f"# Solvers\n\n`{command}`: {len(photos)} photos, {models}.")
     say("What they say: [docs/solvers.md](../docs/solvers.md).\n")
     say("| problem | method | PSNR (dB) | SSIM | evaluations | s per photo |\n|---|---|--:|--:|--:|--:|")
     for kind in problems(asked.crop, ""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -17,7 +18,7 @@ from restorekit.commands import typer_command
 from restorekit.errors import OptionError, RestorekitError
 from restorekit.listings import list_solvers
 from restorekit.plugin_commands import RUN_SETTINGS, plugins_app, run_file
-from restorekit.plugins import SELECTION, recipes, warn_of_broken_plugins
+from restorekit.plugins import SELECTION, recipes, unimported, warn_of_broken_plugins
 
 HELP = "Restore folders of real photos with generative priors."
 
@@ -283,6 +284,12 @@ def _without_plugins(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Entry point: errors of the input are one line on standard error; 2 is wrong usage, 1 is all that failed."""
     arguments = _spread(_without_plugins(sys.argv[1:])) or ["--help"]
+    # The doctor imports plugins in processes of their own.
+    with unimported() if arguments[:2] == ["plugins", "doctor"] else contextlib.nullcontext():
+        sys.exit(_called(arguments))
+
+
+def _called(arguments: list[str]) -> int:
     warn_of_broken_plugins()
     try:
         code = typer.main.get_command(build_app()).main(arguments, prog_name="restorekit", standalone_mode=False)
@@ -292,4 +299,4 @@ def main() -> None:
         text = str(error) if isinstance(error, RestorekitError) else getattr(error, "format_message")()  # noqa: B009
         print(f"error: {text}", file=sys.stderr)
         code = 2 if isinstance(error, OptionError | UsageProblem) else 1
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

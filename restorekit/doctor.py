@@ -1,19 +1,21 @@
 """`restorekit plugins doctor`: every plugin imported and tried in a process of its own.
 
 `python -m restorekit.doctor NAME` is that process: it writes a line of JSON before and after every check, so that one
-that crashes or hangs is known by its name.
+that crashes or hangs is known by its name. A module may have two functions for it: `operators`, linear operators, each
+with a shape that it takes, and `examples`, options of recipes, by name, for those that do not run without any.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from restorekit.core.family import PriorFamily
 from restorekit.core.recipe import Recipe
@@ -22,12 +24,11 @@ from restorekit.foreign import ForeignError, attempt
 from restorekit.plugins import SELECTION, Plugin, plugin_named
 
 if TYPE_CHECKING:
+    from restorekit.core.operators import LinearOperator
     from restorekit.testing import Check
 
 TIMEOUT = 600.0
-# A module may have these functions: linear operators, each with a shape that it takes; options of recipes, by name, for
-# those that do not run without any.
-OPERATORS, EXAMPLES = "operators", "examples"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,11 @@ def _checks(plugin: Plugin) -> Iterator[Check]:
     things = [*plugin.recipes, *plugin.priors, *plugin.solvers]
     yield Check("brings something", lambda: require(bool(things), "nothing; allowed: register_... with @rk.hookimpl"))
     module = sys.modules[plugin.module]
-    for name in (EXAMPLES, OPERATORS):
-        if hasattr(module, name):
-            yield Check(f"{name}()", getattr(module, name))
-    examples = _returned(module, EXAMPLES, {})
+    for read in (_examples, _operators):
+        name = read.__name__.strip("_")
+        if inspect.isfunction(getattr(module, name, None)):
+            yield Check(f"{name}()", lambda r=read: r(module))  # type: ignore[misc]
+    examples = _readable(_examples, module) or {}
     for recipe in plugin.recipes:
         options = examples.get(recipe.name, {})
         for check in recipe_checks(recipe, options=options):
@@ -117,17 +119,46 @@ def _checks(plugin: Plugin) -> Iterator[Check]:
     for solver in plugin.solvers:
         for check in solver_checks(solver):
             yield Check(f"solver {solver.name}: {check.name}", check.run)
-    for operator, shape in _returned(module, OPERATORS, []):
+    for operator, shape in _readable(_operators, module) or []:
         name = f"operator {type(operator).__name__} on {' x '.join(map(str, shape))}"
         yield Check(name, lambda a=operator, s=shape: check_operator(a, s))  # type: ignore[misc]
 
 
+def _examples(module: ModuleType) -> Mapping[str, Mapping[str, Any]]:
+    """What the module's function `examples` returns; empty where it has none."""
+    from restorekit.testing.checks import require
+
+    found = _returned(module, "examples", {})
+    fits = isinstance(found, Mapping) and all(isinstance(options, Mapping) for options in found.values())
+    require(fits, f'returns {found!r}, allowed: {{"RECIPE": {{"option": value}}}}')
+    return found  # type: ignore[no-any-return]
+
+
+def _operators(module: ModuleType) -> list[tuple[LinearOperator, tuple[int, ...]]]:
+    """What the module's function `operators` returns; empty where it has none."""
+    from restorekit.core.operators import LinearOperator
+    from restorekit.testing.checks import require
+
+    found = _returned(module, "operators", [])
+    allowed = "allowed: a list of pairs, (operator, (N, C, H, W))"
+    require(isinstance(found, list | tuple), f"returns {type(found).__name__}, {allowed}")
+    for pair in found:
+        fits = isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], LinearOperator)
+        require(fits and isinstance(pair[1], tuple) and len(pair[1]) == 4, f"returns {pair!r}, {allowed}")
+    return list(found)
+
+
 def _returned(module: ModuleType, name: str, empty: Any) -> Any:
-    """What the module's function of that name returns; empty where it has none, or it raises, which a check tells."""
+    function = getattr(module, name, None)
+    return function() if inspect.isfunction(function) else empty
+
+
+def _readable(read: Callable[[ModuleType], T], module: ModuleType) -> T | None:
+    """What is read from the module; None where that fails, which a check tells."""
     try:
-        return attempt(getattr(module, name, lambda: empty))
+        return attempt(lambda: read(module))
     except ForeignError:
-        return empty
+        return None
 
 
 def _with_its_own(recipe: Recipe, options: Mapping[str, Any]) -> None:

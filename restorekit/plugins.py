@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, TypeVar
@@ -24,6 +26,9 @@ from restorekit.foreign import ForeignError, attempt
 
 # Names of plugins or distributions, joined by commas, that are loaded beside restorekit's own; all when it is not set.
 SELECTION = "RESTOREKIT_PLUGINS"
+
+# Whether plugins of third parties are imported.
+_importing: ContextVar[bool] = ContextVar("importing", default=True)
 
 State = Literal["ok", "failed", "not selected"]
 T = TypeVar("T", bound=Recipe | PriorFamily | Solver)
@@ -63,7 +68,7 @@ class Plugin:
 
 def plugins() -> tuple[Plugin, ...]:
     """All plugins, restorekit's own first; one that cannot be loaded carries its error and the others work."""
-    return _plugins(os.environ.get(SELECTION))
+    return _plugins(os.environ.get(SELECTION), _importing.get())
 
 
 def forget() -> None:
@@ -120,17 +125,28 @@ def warn_of_broken_plugins() -> None:
             print(f"warning: plugin {plugin.name} of {plugin.distribution}: {plugin.error}", file=sys.stderr)
 
 
+@contextlib.contextmanager
+def unimported() -> Iterator[None]:
+    """Within it, plugins of third parties are listed, but not imported: "ok", without what they bring, or "not
+    selected"."""
+    token = _importing.set(False)
+    try:
+        yield
+    finally:
+        _importing.reset(token)
+
+
 @functools.cache
-def _plugins(selection: str | None) -> tuple[Plugin, ...]:
+def _plugins(selection: str | None, importing: bool) -> tuple[Plugin, ...]:
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     found = [_described(entry) for entry in entry_points(group=hooks.PROJECT)]
     taken: dict[tuple[str, str], str] = {}
     for plugin in sorted(found, key=lambda p: (not p.is_own, p.name)):
-        if plugin.is_own or _is_selected(plugin, selection):
-            _load(manager, plugin, taken)
-        else:
+        if not plugin.is_own and not _is_selected(plugin, selection):
             plugin.state = "not selected"
+        elif plugin.is_own or importing:
+            _load(manager, plugin, taken)
     return tuple(sorted(found, key=lambda p: (not p.is_own, p.name)))
 
 

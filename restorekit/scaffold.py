@@ -13,7 +13,7 @@ from restorekit.plugins import check_name, recipes
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 PREFIX = "restorekit-"
 # Names that the template's module uses itself.
-USED = ("rk", "register_recipes", "operators")
+USED = ("rk", "register_recipes", "operators", "examples")
 
 
 def new_package(name: str, parent: Path) -> list[Path]:

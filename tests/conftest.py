@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from restorekit import cli, plugins
+from restorekit import plugins
+from restorekit.testing import run_command
 
 
 @pytest.fixture
@@ -34,15 +35,6 @@ def install(tmp_path: Path, monkeypatch):
 
 
 @pytest.fixture
-def restorekit(monkeypatch, capsys):
+def restorekit():
     """Run the command line in this process: (exit code, standard output, standard error)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["restorekit", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        output = capsys.readouterr()
-        return int(stopped.value.code or 0), output.out, output.err
-
-    return call
+    return run_command

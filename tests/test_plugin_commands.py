@@ -97,6 +97,7 @@ def test_info_tells_all(install, restorekit, tmp_path: Path) -> None:
         ("restorekit-demo", "allowed: NAME alone"),
         ("lambda", "means something"),
         ("rk", "means something"),
+        ("examples", "means something"),
         ("there", "is there already; allowed: a new folder"),
     ],
 )
@@ -182,6 +183,24 @@ def test_doctor_gives_recipes_the_options_of_examples(install) -> None:
     assert "ZeroDivisionError" in str(found["examples()"])
 
 
+def test_doctor_names_functions_that_return_something_else(install) -> None:
+    names = ("bare", "none", "named", "module")
+    sources = (
+        "def operators():\n    return [rk.Identity()]",
+        "def operators():\n    pass",
+        "def examples():\n    return {'named': 5}",
+        "import json as operators, json as examples",
+    )
+    own = {name: GOOD.replace("lighten", name) + f"\n{source}\n" for name, source in zip(names, sources, strict=True)}
+    install(**own)
+    found = {name: examined(name, f"dist-{name}") for name in names}
+    assert "returns Identity(), allowed: a list of pairs, (operator, (N, C, H, W))" in str(found["bare"]["operators()"])
+    assert "returns NoneType, allowed: a list of pairs" in str(found["none"]["operators()"])
+    assert "returns {'named': 5}, allowed: {" in str(found["named"]["examples()"])
+    assert set(found["module"].values()) == {None}
+    assert all(f"recipe {name}: odd size" in found[name] for name in names), "the other checks go on"
+
+
 def test_a_process_that_ends_between_two_checks_is_not_well() -> None:
     lines = '{"begun": "imports"}\n{"check": "imports", "error": null}\n'
     good = doctor.Finding("imports", None)
@@ -191,8 +210,8 @@ def test_a_process_that_ends_between_two_checks_is_not_well() -> None:
 
 def test_doctor_names_one_that_ends_the_process_or_takes_too_long(install, restorekit, monkeypatch) -> None:
     install()
-    monkeypatch.setenv(plugins.SELECTION, "")
-    install(quitting="import os\nos._exit(9)")
+    with plugins.unimported():
+        install(quitting="import os\nos._exit(9)")
     code, out, err = restorekit("plugins", "doctor", "quitting")
     assert code == 1
     assert out.splitlines() == [
@@ -200,7 +219,9 @@ def test_doctor_names_one_that_ends_the_process_or_takes_too_long(install, resto
         "doctor: 1 plugins, 1 checks failed",
     ]
     assert err == ""
-    (found,) = doctor.examine(plugins.plugin_named("quitting"), timeout=0.001)
+    with plugins.unimported():
+        quitting = plugins.plugin_named("quitting")
+    (found,) = doctor.examine(quitting, timeout=0.001)
     assert found == doctor.Finding("imports", "took longer than 0.001 seconds; allowed: less (--timeout)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import os
 import re
@@ -78,5 +79,6 @@ def test_the_tutorial_works_as_printed(
 
 def _examine_here(plugin: plugins.Plugin, timeout: float) -> list[doctor.Finding]:
     out = io.StringIO()
-    doctor.main(plugin.name, plugin.distribution, out)
+    # As in a process of its own, plugins are imported.
+    contextvars.Context().run(doctor.main, plugin.name, plugin.distribution, out)
     return doctor.read_findings(out.getvalue(), "ended")

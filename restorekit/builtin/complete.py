@@ -54,7 +54,7 @@ def complete(
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     scale = GUIDANCE[guide] if guidance == "auto" else float(guidance)
-    side = _window(prior) or (classifier.size if guide == "classifier" else LEAST)
+    side = _window(prior) or (max(LEAST, classifier.size) if guide == "classifier" else LEAST)
     if guide == "classifier" and classifier.size > side:
         text = f"{classifier.size} x {classifier.size} pixels, allowed: those of the prior, {side} x {side}, or fewer"
         raise rk.ModelError(f"complete: the classifier looks at {text}")
@@ -74,7 +74,7 @@ def complete(
             filled.append(image)
             continue
         unknown = hole
-        for part in apart(hole, side):
+        for part in apart(hole, max(1, side // 4)):
             answer = _fill(image, part, unknown, leaning, refiner, own, side, steps, resample, eta, guide == "free")
             image, unknown = torch.where(part, answer, image), unknown & ~part
         filled.append(image)

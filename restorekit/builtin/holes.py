@@ -83,11 +83,11 @@ class Square:
 
 
 def square_around(hole: Tensor, least: int) -> Square:
-    """The square around a hole (1, 1, H, W) with at least one marked pixel: twice as wide as the hole and at least
-    `least`, moved into the image as far as it goes."""
+    """The square around a hole (1, 1, H, W) with at least one marked pixel: twice as wide as the hole, but no wider
+    than holds the whole image, and at least `least`; moved into the image as far as it goes."""
     rows, columns = _marked(hole)
     extent = int(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
-    side = max(least, 2 * extent)
+    side = max(least, min(2 * extent, max(hole.shape[-2:])))
     return Square(*middle_of(hole, side), side)
 
 

@@ -14,6 +14,7 @@ from restorekit.core.denoiser import Denoiser, denoised_with_variance, learned_v
 from restorekit.core.noise import ImageNoise
 from restorekit.errors import ModelError, OptionError
 from restorekit.priors.epsilon import step_of
+from restorekit.priors.grey import in_colour
 
 
 class NoisyClassifier(nn.Module):
@@ -44,11 +45,13 @@ class NoisyClassifier(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Log-probabilities (N, classes) of x (N, 3 or 1, size, size) with noise sigma (N,); one channel is shown as
-        three equal ones."""
+        `in_colour` has it."""
         if tuple(x.shape[-2:]) != (self.size, self.size):
             found = f"{x.shape[-1]} x {x.shape[-2]}"
             raise ModelError(f"the classifier was trained for {self.size} x {self.size}, the window is {found}")
-        seen = x.expand(-1, self.channels, -1, -1) / (1 + per_image(sigma, x) ** 2).sqrt()
+        if x.shape[1] < self.channels:
+            x, sigma = in_colour(x, sigma)
+        seen = x / (1 + per_image(sigma, x) ** 2).sqrt()
         logits: Tensor = self.net(seen, step_of(sigma, self.table) * self.time_scale)
         return logits.float().log_softmax(-1)
 

@@ -9,6 +9,7 @@ Every check raises AssertionError with one line: what was found, what is allowed
 """
 
 from restorekit.testing.checks import Check as Check
+from restorekit.testing.command import run_command as run_command
 from restorekit.testing.gaussian import GaussianPrior as GaussianPrior
 from restorekit.testing.operators import check_operator as check_operator
 from restorekit.testing.operators import operator_checks as operator_checks
@@ -31,5 +32,6 @@ __all__ = [
     "photo",
     "prior_checks",
     "recipe_checks",
+    "run_command",
     "solver_checks",
 ]

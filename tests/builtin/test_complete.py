@@ -63,6 +63,10 @@ def test_a_small_classifier_looks_at_the_hole() -> None:
     dark, bright = (run(y, hole, k, looks_at=8, guidance=50)[0][..., 2:8, 13:19].mean() for k in (0, 1))
     assert dark < -0.05
     assert bright > 0.05
+    unsized = Recorded(0.0, 0.3)
+    unsized.size = None
+    run(y, hole, 1, Tiled(unsized), looks_at=8)
+    assert {seen[-1] for seen in unsized.seen} == {64}, "a prior of any size sees what surrounds the hole"
     with pytest.raises(ModelError, match="looks at 32 x 32 pixels, allowed: those of the prior, 16 x 16, or fewer"):
         run(y, hole, 1, looks_at=32)
 
@@ -98,10 +102,10 @@ def test_photos_smaller_than_the_window_and_masks_of_nothing_and_all() -> None:
 
 
 def test_answers_do_not_depend_on_the_batch() -> None:
-    y, hole = torch.rand(2, 3, 24, 24), box(24, 8, 14)
+    y, hole = torch.rand(1, 3, 24, 24).expand(2, -1, -1, -1), box(24, 8, 14)
     both, _ = run(y, hole, 1)
     torch.testing.assert_close(run(y[:1], hole, 1)[0], both[:1])
-    assert not torch.equal(both[0], both[1])
+    assert not torch.equal(both[0], both[1]), "each image has its own noise"
 
 
 def test_guidance_without_a_classifier_needs_a_prior_for_it() -> None:
@@ -117,6 +121,7 @@ def test_squares() -> None:
     assert square_around(hole, 8) == Square(0, 40, 20)
     assert square_around(hole, 30) == Square(0, 30, 30)
     assert square_around(hole, 50) == Square(-5, 10, 50)
+    assert square_around(torch.ones(1, 1, 40, 60), 8) == Square(-10, 0, 60), "no wider than holds all that is known"
     x = torch.rand(1, 1, 40, 60)
     for square in (Square(0, 40, 20), Square(-5, 10, 50), Square(-10, -10, 80)):
         part = square.cut(x, 7.0)

@@ -91,6 +91,24 @@ def test_a_classifier_may_look_at_a_part() -> None:
     torch.testing.assert_close(got, 2 * per_image(sigma, x) ** 2 * expected, rtol=1e-3, atol=1e-4)
 
 
+def test_a_grey_image_is_shown_with_equal_noise_on_all_axes_of_colour() -> None:
+    class Seen(nn.Module):
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            seen.append((x.detach(), t))
+            return x.flatten(1)[:, :2]
+
+    seen: list[tuple[Tensor, Tensor]] = []
+    table = torch.tensor([0.1, 2.0 * 3**0.5, 50.0])
+    classifier = NoisyClassifier(Seen(), table, classes=CLASSES, size=64)
+    grey = 2.0 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    slope = classifier.gradient(grey, torch.tensor([2.0]), torch.tensor([1]))
+    ((shown, t),) = seen
+    assert slope.shape == grey.shape
+    assert float(t) == pytest.approx(1.0, abs=1e-3), "three equal channels are noise of sqrt(3) sigma on the grey axis"
+    covariance = torch.cov(shown[0].flatten(1)) * (1 + 12) / 12
+    torch.testing.assert_close(covariance, torch.eye(3), atol=0.1, rtol=0)
+
+
 class WithVariance(Mixture):
     learned_variance = True
 

@@ -171,8 +171,39 @@ def test_noise_where_none_is_allowed(solver: Solver) -> None:
     ids=lambda o: type(o).__name__,
 )
 def test_no_singular_values(solver: Solver, operator: LinearOperator) -> None:
-    with pytest.raises(OptionError, match=rf"^{solver.name}: this {type(operator).__name__} has no .*: repaint, ddnm,"):
+    with pytest.raises(
+        OptionError, match=rf"^{solver.name}: this {type(operator).__name__} has no .*: pigdm, dps, diffpir, "
+    ):
         run(solver, operator, (3, 4, 4), [1], 0.1)
+
+
+def test_what_is_named_instead_fits_the_problem() -> None:
+    twice = Composition(grayscale(), Masking(torch.ones(1, 1, 4, 4)))
+    with pytest.raises(OptionError, match="allowed: 0; for noisy measurements: pigdm, dps, diffpir, "):
+        run(solver_named("ddnm"), twice, (3, 4, 4), [1], 0.1)
+    with pytest.raises(OptionError, match="without one: repaint, ddnm, pigdm"):
+        run(solver_named("ddrm"), twice, (3, 4, 4), [1], 0.0)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.name)
+def test_options_out_of_range_are_one_line(solver: Solver) -> None:
+    y, prior, noise = torch.zeros(1, 3, 4, 4), GaussianPrior(), ImageNoise([0])
+    wrong = {"steps": 0, "eta": 1.5, "eta_b": -1, "resample": 0, "inner_steps": 0, "fresh": 2, "weight": -1}
+    for name in wrong.keys() & inspect.signature(solver.solve).parameters.keys():
+        with pytest.raises(OptionError, match=f"{name}(: found)? -?[0-9.]+[,;] allowed: "):
+            solver.solve(prior, Identity(), y, 0.0, noise, **{"steps": 2, name: wrong[name]})
+    with pytest.raises(OptionError, match=r"y: found \(1, 3, 4, 4\), which this Masking does not take: "):
+        solver.solve(prior, Masking(torch.ones(1, 1, 5, 5)), y, 0.0, noise, steps=2)
+
+
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if "gradients" in s.needs], ids=lambda s: s.name)
+def test_a_prior_without_gradients(solver: Solver) -> None:
+    class Cut(GaussianPrior):
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            return super().__call__(x, sigma).detach()
+
+    with pytest.raises(OptionError, match=f"{solver.name}: the answer of this prior has no gradient; .*ddnm-plus"):
+        solver.solve(Cut(), Identity(), torch.zeros(1, 3, 4, 4), 0.1, ImageNoise([0]), steps=2)
 
 
 def test_names() -> None:

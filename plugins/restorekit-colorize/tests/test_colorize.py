@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,41 +11,22 @@ import torch
 from PIL import Image
 
 import restorekit as rk
-from restorekit import cli
 from restorekit.run.images import Photo, read_photo, write_photo
+from restorekit.testing import GaussianPrior, run_command
 
 plugin = pytest.importorskip("restorekit_colorize", reason="not installed: pip install ./plugins/restorekit-colorize")
 
 
-class Reddish:
+class Reddish(GaussianPrior):
     """Independent pixels N((0.4, 0, -0.4), 0.25)."""
 
-    size = levels = classes = None
-    sigma_min, sigma_max = 0.002, 80.0
-    partial_noise = fills = False
-    channels = 3
-
-    def __call__(self, x, sigma, label=None):
-        noise = 4 * sigma.reshape(-1, 1, 1, 1) ** 2
-        return (x + noise * torch.tensor([0.4, 0, -0.4]).reshape(1, 3, 1, 1)) / (1 + noise)
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(torch.tensor([0.4, 0, -0.4]).reshape(3, 1, 1), 0.5, channels)
 
 
-class Grey(Reddish):
-    channels = 1
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """`restorekit colorize ...` with a reddish prior: its exit code and its output."""
-    monkeypatch.setattr("restorekit.models.registry.load_prior", lambda source: Reddish())
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["restorekit", "colorize", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code, *capsys.readouterr()
-
-    return call
+def command(*words: object) -> tuple[int, str, str]:
+    """`restorekit colorize ...` with a stand-in for the prior: its exit code and its output."""
+    return run_command("colorize", *words, prior=Reddish())
 
 
 def grey(*shape: int) -> torch.Tensor:
@@ -112,7 +92,7 @@ def test_colours_of_a_large_photo_keep_to_the_edges_of_its_luma() -> None:
 
 
 @pytest.mark.parametrize("top", [255, 65535])
-def test_a_grey_file_becomes_a_colour_file_of_the_same_luma(tmp_path: Path, command, top: int) -> None:
+def test_a_grey_file_becomes_a_colour_file_of_the_same_luma(tmp_path: Path, top: int) -> None:
     kind = np.uint8 if top == 255 else np.uint16
     pixels = np.random.default_rng(0).integers(0, top + 1, (20, 30, 1)).astype(kind)
     alpha = np.random.default_rng(1).integers(0, top + 1, (20, 30)).astype(kind)
@@ -134,7 +114,7 @@ def test_a_grey_file_becomes_a_colour_file_of_the_same_luma(tmp_path: Path, comm
         assert np.abs(again - pixels[..., 0]).max() <= 1
 
 
-def test_a_photo_with_colours_gives_its_luma_and_a_note(tmp_path: Path, command) -> None:
+def test_a_photo_with_colours_gives_its_luma_and_a_note(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (12, 15, 3)).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "colour.png")
     luma = Image.fromarray(values).convert("L")
@@ -164,7 +144,7 @@ def test_a_photo_with_colours_gives_its_luma_and_a_note(tmp_path: Path, command)
         (("--draws", 1), "found 1, allowed: a whole number from 2 to 1000"),
     ],
 )
-def test_wrong_options_are_one_line(tmp_path: Path, command, words, message: str) -> None:
+def test_wrong_options_are_one_line(tmp_path: Path, words, message: str) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     code, out, err = command(tmp_path / "a.png", *words)
     assert code == 2
@@ -175,7 +155,7 @@ def test_wrong_options_are_one_line(tmp_path: Path, command, words, message: str
 
 def test_a_grey_prior_is_refused() -> None:
     with pytest.raises(rk.RestorekitError, match="3 channels, the prior 1"):
-        rk.colorize(grey(1, 1, 8, 8), Grey())
+        rk.colorize(grey(1, 1, 8, 8), Reddish(channels=1))
 
 
 def test_with_the_prior_that_ships() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,37 +11,21 @@ import torch
 from PIL import Image
 
 import restorekit as rk
-from restorekit import cli
+from restorekit.testing import GaussianPrior, run_command
 
 plugin = pytest.importorskip("restorekit_deblur", reason="not installed: pip install ./plugins/restorekit-deblur")
 
 
-class Gaussian:
-    """Independent pixels N(0, 0.25): D = x / (1 + 4 sigma^2)."""
-
-    size = levels = classes = None
-    sigma_min, sigma_max = 0.002, 80.0
-    partial_noise = fills = False
+class Gaussian(GaussianPrior):
+    """Independent pixels N(0, 0.25)."""
 
     def __init__(self, channels: int = 3) -> None:
-        self.channels = channels
-
-    def __call__(self, x, sigma, label=None):
-        return x / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
+        super().__init__(0.0, 0.5, channels)
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """`restorekit deblur ...` with the Gaussian for a prior: its exit code and its output."""
-    monkeypatch.setattr("restorekit.models.registry.load_prior", lambda source: Gaussian())
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["restorekit", "deblur", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code, *capsys.readouterr()
-
-    return call
+def command(*words: object) -> tuple[int, str, str]:
+    """`restorekit deblur ...` with a stand-in for the prior: its exit code and its output."""
+    return run_command("deblur", *words, prior=Gaussian())
 
 
 def saved(path: Path, *shape: int, value: int | None = None) -> Path:
@@ -124,7 +107,7 @@ def test_a_kernel_of_one_pixel_changes_little() -> None:
     torch.testing.assert_close(got, y, rtol=0, atol=1 / 127.5)
 
 
-def test_each_photo_of_a_folder_has_the_kernel_of_its_name(tmp_path: Path, command) -> None:
+def test_each_photo_of_a_folder_has_the_kernel_of_its_name(tmp_path: Path) -> None:
     for name, side in (("a.png", 3), ("b.png", 3), ("c.png", 5)):
         saved(tmp_path / "in" / name, 8, 9, 3)
         saved(tmp_path / "kernels" / name, side, side)
@@ -142,7 +125,7 @@ def test_each_photo_of_a_folder_has_the_kernel_of_its_name(tmp_path: Path, comma
         ((5, 5), 0, "--kernel is all black, allowed: an image of light on black"),
     ],
 )
-def test_an_image_that_is_no_kernel_fails_in_one_line(tmp_path: Path, command, shape, value, message: str) -> None:
+def test_an_image_that_is_no_kernel_fails_in_one_line(tmp_path: Path, shape, value, message: str) -> None:
     photo, kernel = saved(tmp_path / "a.png", 8, 9, 3), saved(tmp_path / "k.png", *shape, value=value)
     code, out, err = command(photo, "--kernel", kernel)
     assert (code, out) == (1, "deblur: 0 restored, 1 failed\n")
@@ -160,7 +143,7 @@ def test_an_image_that_is_no_kernel_fails_in_one_line(tmp_path: Path, command, s
         (("--motion-length", 2.5), "found '2.5', allowed: a whole number from 1 to 500"),
     ],
 )
-def test_wrong_options_are_one_line_before_any_photo_is_read(tmp_path: Path, command, words, message: str) -> None:
+def test_wrong_options_are_one_line_before_any_photo_is_read(tmp_path: Path, words, message: str) -> None:
     code, out, err = command(saved(tmp_path / "a.png", 4, 4, 3), *words)
     assert code == 2
     assert not out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import torch
 from PIL import Image, ImageCms
 
 import restorekit as rk
-from restorekit import cli
 from restorekit.run.images import Photo, read_photo, write_photo
+from restorekit.testing import GaussianPrior, run_command
 
 plugin = pytest.importorskip("restorekit_superres", reason="not installed: pip install ./plugins/restorekit-superres")
 
@@ -22,33 +21,16 @@ def random(*shape: int) -> torch.Tensor:
     return 0.2 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-class Gaussian:
-    """Independent pixels N(0, 0.25): D = x / (1 + 4 sigma^2)."""
-
-    size = levels = classes = None
-    sigma_min, sigma_max = 0.002, 80.0
-    partial_noise = fills = False
+class Gaussian(GaussianPrior):
+    """Independent pixels N(0, 0.25)."""
 
     def __init__(self, channels: int = 3) -> None:
-        self.channels, self.sigmas = channels, []
-
-    def __call__(self, x, sigma, label=None):
-        self.sigmas.append(float(sigma[0]))
-        return x / (1 + 4 * sigma.reshape(-1, 1, 1, 1) ** 2)
+        super().__init__(0.0, 0.5, channels)
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """`restorekit superres ...` with the Gaussian for a prior: its exit code and its output."""
-    monkeypatch.setattr("restorekit.models.registry.load_prior", lambda source: Gaussian())
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["restorekit", "superres", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code, *capsys.readouterr()
-
-    return call
+def command(*words: object) -> tuple[int, str, str]:
+    """`restorekit superres ...` with a stand-in for the prior: its exit code and its output."""
+    return run_command("superres", *words, prior=Gaussian())
 
 
 def test_the_entry_point_is_there() -> None:
@@ -91,7 +73,7 @@ def test_steps_are_evaluations_and_tiles_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("top", [255, 65535])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_depth_transparency_and_profile_are_kept(tmp_path: Path, command, top: int, channels: int) -> None:
+def test_depth_transparency_and_profile_are_kept(tmp_path: Path, top: int, channels: int) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     kind = np.uint8 if top == 255 else np.uint16
     pixels = np.random.default_rng(0).integers(0, top + 1, (5, 8, channels)).astype(kind)
@@ -110,7 +92,7 @@ def test_depth_transparency_and_profile_are_kept(tmp_path: Path, command, top: i
     assert (got.alpha[:, 20:] == top).all()
 
 
-def test_a_folder_of_grey_palette_and_odd_photos(tmp_path: Path, command) -> None:
+def test_a_folder_of_grey_palette_and_odd_photos(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     values = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
@@ -144,7 +126,7 @@ def test_a_folder_of_grey_palette_and_odd_photos(tmp_path: Path, command) -> Non
         (("--steps", 0), "found 0, allowed: a whole number from 1 to 1000"),
     ],
 )
-def test_wrong_options_are_one_line(tmp_path: Path, command, words, message: str) -> None:
+def test_wrong_options_are_one_line(tmp_path: Path, words, message: str) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     code, out, err = command(tmp_path / "a.png", *words)
     assert code == 2

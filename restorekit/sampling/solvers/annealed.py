@@ -8,7 +8,7 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.langevin import sample_langevin
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.begin import begin
+from restorekit.sampling.solvers.begin import begin, within
 
 # Updates at each level.
 UPDATES = 10
@@ -38,6 +38,7 @@ def solve_langevin(
     Exact in the limit of many updates and of small last levels; with few the coarse levels are left before they have
     settled. The measured table is in docs/solvers.md.
     """
+    within("inner_steps", inner_steps, 1)
     x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     return sample_langevin(
         prior, x, chosen, noise, inner_steps=inner_steps, step=step, operator=operator, y=y, sigma_y=sigma_y,

@@ -11,7 +11,7 @@ from torch import Tensor
 from restorekit.core.denoiser import Denoiser, denoise_at, per_image
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
-from restorekit.sampling.solvers.begin import begin
+from restorekit.sampling.solvers.begin import begin, within, without_gradients
 from restorekit.sampling.solvers.proximal import LEAST_DAMPING
 
 # The images and the number of steps for which DPS's step sizes were chosen: 3 x 256 x 256 values, 1000 steps.
@@ -42,6 +42,7 @@ def solve_pigdm(
     Exact for a Gaussian prior of variance v and independent pixels, in the limit of small steps; for others r^2 I is
     not the covariance of x0 given x, and the spread comes out wrong. The measured table is in docs/solvers.md.
     """
+    within("eta", eta, 0, 1)
     x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     for index, (t, s) in enumerate(itertools.pairwise(chosen.tolist())):
         spread = prior_variance * t**2 / (prior_variance + t**2)
@@ -49,6 +50,8 @@ def solve_pigdm(
         with torch.enable_grad():
             points = x.detach().requires_grad_()
             denoised = denoise_at(prior, points, t)
+            if not denoised.requires_grad:
+                raise without_gradients("pigdm", operator, sigma_y)
             rest = y - operator.forward(denoised.detach())
             target = operator.adjoint(operator.solve(rest, damping)) / spread
             (slope,) = torch.autograd.grad((denoised * target).sum(), points)
@@ -96,6 +99,8 @@ def solve_dps(
         with torch.enable_grad():
             points = x.detach().requires_grad_()
             denoised = denoise_at(prior, points, t)
+            if not denoised.requires_grad:
+                raise without_gradients("dps", operator, sigma_y)
             distances = (y - operator.forward(denoised)).flatten(1).square().sum(1).clamp(min=1e-20).sqrt()
             (slope,) = torch.autograd.grad(distances.sum(), points)
         denoised = denoised.detach()

@@ -12,7 +12,7 @@ from restorekit.core.operators import LinearOperator
 from restorekit.errors import OptionError
 from restorekit.sampling.consistent import consistent, sample_consistent
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
-from restorekit.sampling.solvers.begin import begin, without_noise
+from restorekit.sampling.solvers.begin import begin, within, without_noise
 
 # RePaint's jump length and number of resamplings (arXiv 2201.09865, section 5.1).
 JUMP, RESAMPLE = 10, 10
@@ -48,7 +48,7 @@ def solve_repaint(
     Biased: the unknown part never sees more of y than the noisy known part of the same level, so that it leans to the
     prior; resampling makes that smaller. The measured table is in docs/solvers.md.
     """
-    without_noise("repaint", sigma_y)
+    without_noise("repaint", operator, sigma_y)
     x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     sigmas = chosen.tolist()
     for index, (here, there) in enumerate(jump_walk(len(sigmas) - 1, jump, resample)):
@@ -115,7 +115,9 @@ def solve_ddnm(
 
     Biased: as RePaint, the null space sees y only through the noisy state. The measured table is in docs/solvers.md.
     """
-    without_noise("ddnm", sigma_y)
+    without_noise("ddnm", operator, sigma_y)
+    within("eta", eta, 0, 1)
+    within("resample", resample, 1)
     x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     return sample_consistent(
         prior, operator, y, x, chosen, noise, eta=eta, resample=resample, clip=clip, on_step=on_step

@@ -12,7 +12,7 @@ from restorekit.core.ladders import geometric_ladder, known_sigma
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.consistent import plug_and_play, proximal
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.begin import begin, checked
+from restorekit.sampling.solvers.begin import begin, blank, checked, within
 from restorekit.sampling.solvers.first import first_guess
 
 # Damping stands in for no noise at all, so that A A^T need not be invertible.
@@ -45,6 +45,8 @@ def solve_diffpir(
     Biased: with much fresh noise too narrow, and leaning to the prior where pixels are missing. The measured table is
     in docs/solvers.md.
     """
+    within("weight", weight, 0)
+    within("fresh", fresh, 0, 1)
     x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     for index, (t, s) in enumerate(itertools.pairwise(chosen.tolist())):
         denoised = denoise_at(prior, x, t)
@@ -78,10 +80,14 @@ def solve_dpir(
 
     No sample: one point, whose variance is 0, near the posterior mean; measured in docs/solvers.md.
     """
-    guess = first_guess(operator, y, sigma_y) if start is None else start
-    checked(prior, operator, y, sigma_y, guess)
+    within("steps", steps, 1)
+    within("weight", weight, 0)
+    if start is None:
+        blank(prior, operator, y, sigma_y)
+        start = first_guess(operator, y, sigma_y)
+    checked(prior, operator, y, sigma_y, start)
     if ladder is None:
         low = max(sigma_y, DPIR_TO)
         ladder = geometric_ladder(max(DPIR_FROM if sigma_max is None else sigma_max, low), low, steps)
     known = ladder.new_tensor([*(known_sigma(prior, sigma) for sigma in ladder[:-1].tolist()), 0])
-    return plug_and_play(prior, operator, y, guess, known, sigma_y=sigma_y, weight=weight, on_step=on_step)
+    return plug_and_play(prior, operator, y, start, known, sigma_y=sigma_y, weight=weight, on_step=on_step)

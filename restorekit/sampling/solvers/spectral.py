@@ -17,7 +17,7 @@ from restorekit.core.denoiser import Denoiser, denoise_at
 from restorekit.core.operators import LinearOperator, SpectralOperator
 from restorekit.core.spectrum import Spectrum
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.begin import begin, without_svd
+from restorekit.sampling.solvers.begin import begin, within, without_svd
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ def measured(name: str, operator: LinearOperator, y: Tensor, sigma_y: float, x: 
     """y in the basis of the operator; x is any image of the right shape. `name`, the solver's, is for the error."""
     spectrum = operator.svd(x) if isinstance(operator, SpectralOperator) else None
     if spectrum is None:
-        raise without_svd(name, operator)
+        raise without_svd(name, operator, sigma_y)
     seen = spectrum.seen
     values = spectrum.values.masked_fill(~seen, 1)
     value = (spectrum.measure(y) / values).masked_fill(~seen, 0)
@@ -75,9 +75,11 @@ def solve_ddrm(
     Biased: a share eta of the noise is drawn afresh at every step however short it is, so that detail is lost, the more
     the more steps there are (few, about 20, are the paper's choice). The measured table is in docs/solvers.md.
     """
+    within("eta", eta, 0, 1)
     first, chosen = begin(
         prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
     )
+    within("eta_b", eta_b, 0, 1)
     known = measured("ddrm", operator, y, sigma_y, first)
     v, deviation, top = known.spectrum, known.deviation, float(chosen[0])
     x, kept = v.analyse(first), math.sqrt(1 - eta**2)
@@ -125,6 +127,7 @@ def solve_ddnm_plus(
     Biased: the noise of y is counted as fresh at every step, though it is the same one, so that the answers fit it, the
     more the more steps there are. The measured table is in docs/solvers.md.
     """
+    within("eta", eta, 0, 1)
     first, chosen = begin(
         prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
     )
