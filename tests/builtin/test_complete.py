@@ -108,9 +108,38 @@ def test_answers_do_not_depend_on_the_batch() -> None:
     assert not torch.equal(both[0], both[1]), "each image has its own noise"
 
 
+class Knowing(Recorded):
+    """Pixels of the class dark have the mean -0.05, of bright 0.05, of none 0."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        assert label is not None
+        self.mean = torch.tensor([-0.05, 0.05, 0.0])[label].reshape(-1, 1, 1, 1)
+        return super().__call__(x, sigma, label)
+
+
+def test_guidance_without_a_classifier_leans_away_from_no_class() -> None:
+    y, hole = torch.zeros(1, 3, 24, 24), box(24, 8, 14)
+    inside = (hole > 0.5).expand_as(y)
+    dark, plain, bright = (
+        run(y, hole, k, Tiled(Knowing(0.0, 0.3)), guide="free", guidance=g)[0][inside].mean()
+        for k, g in ((0, 4), (1, 0), (1, 4))
+    )
+    assert dark < -0.15
+    assert 0.02 < plain < 0.08
+    assert bright > 0.15
+
+
+@pytest.mark.parametrize(("guide", "strength"), [("classifier", 10), ("free", 4)])
+def test_the_strength_by_itself(guide: str, strength: float) -> None:
+    y, hole = torch.zeros(1, 3, 24, 24), box(24, 8, 14)
+    found, wanted = (
+        run(y, hole, 1, Tiled(Knowing(0.0, 0.3)), guide=guide, **o)[0] for o in ({}, {"guidance": strength})
+    )
+    assert torch.equal(found, wanted)
+
+
 def test_guidance_without_a_classifier_needs_a_prior_for_it() -> None:
     y, hole = torch.zeros(1, 3, 24, 24), box(24, 8, 14)
-    assert run(y, hole, 1, guide="free")[0].shape == y.shape
     with pytest.raises(ModelError, match="not trained without labels"):
         run(y, hole, 1, Tiled(GaussianPrior()), guide="free")
 
