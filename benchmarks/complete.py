@@ -1,13 +1,13 @@
 """What `complete` does with test photos whose middle is hidden: how often a second classifier says what was asked.
 
-python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--hole 0.5] [--guidance 0 2 4]
-    [--guide classifier|free] [--steps 50] [--output FOLDER]
+python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--hole 0.5] [--guidance 0 10]
+    [--free 3] [--steps 50] [--output FOLDER]
 
 A JUDGE is a classifier trained apart (recipes/judge_scenes.toml), the second one on crops of half the size, so that it
 sees the fill alone; SCENES a folder with a folder of photos for each class. Every photo is completed as every class
-says. Prints, for each strength of guidance, the share of whole pictures named as asked, and the same of the labels that
-are not the photo's own, then both of the fills alone; writes a picture, a row a photo: the photo, what is known, one
-result a class.
+says. Prints, for each strength of guidance by the classifier, the share of whole pictures named as asked, and the same
+of the labels that are not the photo's own, then both of the fills alone; writes a picture, a row a photo: the photo,
+what is known of it, one result a class.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def main() -> None:
     parser.add_argument("scenes", type=Path)
     parser.add_argument("--fill-judge")
     parser.add_argument("--model", default="guided-scenes")
-    parser.add_argument("--guide", choices=["classifier", "free"], default="classifier")
+    parser.add_argument("--free", type=float, default=3)
     parser.add_argument("--classifier", default="classifier-patches")
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--hole", type=float, default=0.5)
-    parser.add_argument("--guidance", type=float, nargs="*", default=[0, 2, 4])
+    parser.add_argument("--guidance", type=float, nargs="*", default=[0, 10])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--output", type=Path, default=Path("runs/complete"))
     asked = parser.parse_args()
@@ -77,7 +77,7 @@ def main() -> None:
     print(f"\n| guidance | {' | '.join(columns)} |\n|--:|{'--:|--:|' * len(judges)}", flush=True)
     own = torch.nn.functional.one_hot(labels, len(classes)).bool()
     for guidance in asked.guidance:
-        options = {"guidance": guidance, "guide": asked.guide, "classifier": asked.classifier}
+        options = {"guidance": guidance, "free": asked.free, "classifier": asked.classifier}
         results = []
         for i, photo in enumerate(photos.split(1)):
             given = {**options, "steps": asked.steps, "mask": mask, "seed": image_seed(0, names[i])}
@@ -91,7 +91,8 @@ def main() -> None:
             torch.cat([photo, photo.masked_fill(mask > 0, 1.0), *row])
             for photo, row in zip(photos.split(1), results, strict=True)
         ]
-        write_grid(torch.cat(rows[:SHOWN]), asked.output / f"{asked.guide}-{guidance:g}.png", columns=2 + len(classes))
+        grid = asked.output / f"guidance-{guidance:g}-free-{asked.free:g}.png"
+        write_grid(torch.cat(rows[:SHOWN]), grid, columns=2 + len(classes))
 
 
 if __name__ == "__main__":
