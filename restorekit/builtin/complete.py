@@ -59,7 +59,7 @@ def complete(
     knows_none = getattr(prior, "no_label", None) is not None
     apart_by = (FREE if knows_none else 0.0) if free == "auto" else float(free)
     labelled = rk.ClassifierFree(prior, apart_by) if apart_by else prior
-    side = _window(prior) or max(LEAST, classifier.size)
+    side = _window(prior) or max(LEAST, classifier.size if scale else 0)
     if scale and classifier.size > side:
         text = f"{classifier.size} x {classifier.size} pixels, allowed: those of the prior, {side} x {side}, or fewer"
         raise rk.ModelError(f"complete: the classifier looks at {text}")

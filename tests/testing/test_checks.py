@@ -31,7 +31,7 @@ def test_options_are_passed_on(mode: str) -> None:
 
 def test_a_recipe_with_a_class_gets_one() -> None:
     prior = GaussianPrior(0, 0.5, classes=("cat", "dog"))
-    check_recipe(complete, prior, guide="free", refiner=GaussianPrior(0, 0.5), classifier=None, steps=2)
+    check_recipe(complete, prior, guidance=0, refiner=GaussianPrior(0, 0.5), classifier=None, steps=2)
 
 
 UNUSED = Annotated[int, rk.Option("Not used.")]
