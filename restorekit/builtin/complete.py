@@ -45,8 +45,8 @@ def complete(
     A square around the hole (one after the other, if holes lie far apart) is brought to the prior's window and filled
     there under guidance (Dhariwal and Nichol 2021, algorithm 2, by a classifier that may look at the hole alone, and
     Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint), from the least-squares fill of a refiner that
-    fills, under noise of sigma 4 (else from nothing). The fill is then enlarged twofold at a time
-    and refined (once at least) by the refiner, to which the classes mean nothing, until it has the photo's size.
+    fills, under noise of sigma 4 (else from nothing). The fill is then enlarged twofold at a time and refined (once at
+    least) by the refiner, to which the classes mean nothing, until it has the photo's size.
     """
     import warnings
 
@@ -57,8 +57,8 @@ def complete(
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     scale = GUIDANCE if guidance == "auto" else float(guidance)
     knows_none = getattr(prior, "no_label", None) is not None
-    apart_by = (FREE if knows_none else 0.0) if free == "auto" else float(free)
-    labelled = rk.ClassifierFree(prior, apart_by) if apart_by else prior
+    contrast = float(FREE * knows_none if free == "auto" else free)
+    labelled = rk.ClassifierFree(prior, contrast) if contrast else prior
     side = _window(prior) or max(LEAST, classifier.size if scale else 0)
     if scale and classifier.size > side:
         text = f"{classifier.size} x {classifier.size} pixels, allowed: those of the prior, {side} x {side}, or fewer"
