@@ -22,6 +22,7 @@ from restorekit.models.files import WEIGHTS, save_weights
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
 from restorekit.training.objectives import objective_for
+from restorekit.training.optimizers import build_optimizer
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
 from restorekit.training.report import Report, write_card
 from restorekit.training.transfer import start_from
@@ -71,8 +72,7 @@ class Trainer:
         if plan.run.channels_last:
             prior.to(memory_format=torch.channels_last)
         self.ema = Ema(prior, plan.run.ema)
-        rule = plan.optimizer
-        optimizer = torch.optim.AdamW(prior.parameters(), lr=rule.lr, betas=rule.betas, weight_decay=rule.weight_decay)
+        optimizer = build_optimizer(plan.optimizer, prior.parameters())
         self.bare, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
         self.progress = Progress()
         if saved is not None:
@@ -201,10 +201,13 @@ class Trainer:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if "objective" not in saved:
             raise TrainingError(f"--resume: {path} is of another version of restorekit; --init-from takes its weights")
-        before, now = Plan.model_validate(saved["plan"]), self.plan
-        changed = [key for key in _flat(_fixed(now)) if _flat(_fixed(now))[key] != _flat(_fixed(before)).get(key)]
+        # Plans written before optimizer.name existed were trained by AdamW.
+        saved["plan"]["optimizer"].setdefault("name", "adamw")
+        before, now = _flat(_fixed(Plan.model_validate(saved["plan"]))), _flat(_fixed(self.plan))
+        changed = [key for key in now if now[key] != before.get(key)]
         if changed:
-            raise TrainingError(f"--resume: the plan differs from that of {path} in {', '.join(changed)}")
+            hint = f" (there {before['optimizer.name']!r})" if "optimizer.name" in changed else ""
+            raise TrainingError(f"--resume: the plan differs from that of {path} in {', '.join(changed)}{hint}")
         return saved
 
 

@@ -24,6 +24,8 @@ FAMILIES: dict[str, type[BaseModel]] = {
 # What stands for the names of the classes in a plan that takes them from its data.
 FROM_FOLDERS = "folders"
 Positive = Annotated[float, Field(gt=0)]
+# Of Muon (Jordan et al. 2024).
+MOMENTUM = 0.95
 
 
 class DataPlan(Config):
@@ -107,16 +109,32 @@ class LossPlan(Config):
 
 
 class OptimizerPlan(Config):
-    """AdamW and its learning rate."""
+    """The optimizer and its learning rate."""
 
+    name: Literal["muon", "adamw"] = "muon"
+    """muon updates weights of at least 16 x 16 by orthogonalized momentum (Jordan et al. 2024) and all others by AdamW;
+    adamw updates all by AdamW."""
     lr: Positive = 4e-4
+    """Of both kinds of updates of muon, which have about the same size (Liu et al. 2025, arXiv 2502.16982)."""
+    momentum: float = Field(MOMENTUM, ge=0, lt=1)
+    """Nesterov momentum of muon."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW."""
     weight_decay: float = Field(0.0, ge=0)
+    """Decoupled, of all parameters."""
     clip: Positive | None = 1.0
     """Largest gradient norm; null for none."""
     warmup: int = Field(200, ge=0)
     decay: Literal["cosine", "linear", "none"] = "cosine"
     """cosine and linear fall to zero at the last step."""
+
+    @model_validator(mode="after")
+    def _momentum_counts(self) -> OptimizerPlan:
+        if self.name == "adamw" and self.momentum != MOMENTUM:
+            raise ValueError(
+                f"optimizer.momentum is {self.momentum:g}, but optimizer.name is 'adamw'; allowed: {MOMENTUM:g}"
+            )
+        return self
 
 
 class RunPlan(Config):

@@ -47,19 +47,26 @@ def test_a_result_is_a_folder_that_loads(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*.part"))
 
 
-def test_training_lowers_the_loss(tmp_path: Path, losses) -> None:
-    plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 150, "log_steps": 10}, optimizer={"lr": 3e-3})
+OPTIMIZERS = pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+
+
+@OPTIMIZERS
+def test_training_lowers_the_loss(tmp_path: Path, losses, optimizer: str) -> None:
+    rule = {"name": optimizer, "lr": 3e-3}
+    plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 150, "log_steps": 10}, optimizer=rule)
     train(plan, tmp_path / "out")
-    assert losses[0][1] > 0.8
+    assert losses[0][1] > 0.6
     assert losses[-1][1] < 0.6 * losses[0][1]
 
 
+@OPTIMIZERS
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_killed_run_goes_on_with_the_losses_of_one_that_was_not(
-    tmp_path: Path, losses, monkeypatch, accumulate: int
+    tmp_path: Path, losses, monkeypatch, accumulate: int, optimizer: str
 ) -> None:
     run = {"save_minutes": 1e-9, "accumulate": accumulate}
-    plan = tiny_plan(photos(tmp_path / "photos"), run=run)
+    rule = {"name": optimizer, "weight_decay": 0.1}
+    plan = tiny_plan(photos(tmp_path / "photos"), run=run, optimizer=rule)
     train(plan, tmp_path / "whole")
     whole, step = list(losses), Trainer._step
     losses.clear()
@@ -117,6 +124,33 @@ def test_what_is_there_is_not_lost_and_what_is_not_there_is_said(tmp_path: Path)
     changed = tiny_plan(plan.data.folder, run={"steps": 1}, optimizer={"lr": 0.5})
     with pytest.raises(TrainingError, match=r"differs from that of .* in optimizer\.lr"):
         Trainer(changed, out, resume=True)
+
+
+def test_a_checkpoint_is_not_resumed_with_another_optimizer(tmp_path: Path) -> None:
+    folder, out = photos(tmp_path / "photos"), tmp_path / "out"
+    adamw, muon = (tiny_plan(folder, run={"steps": 2}, optimizer={"name": name}) for name in ("adamw", "muon"))
+    train(adamw, out)
+    refused = pytest.raises(TrainingError, match=r"differs from that of .* in optimizer\.name \(there 'adamw'\)")
+    with refused:
+        Trainer(muon, out, resume=True)
+    # Checkpoints from before optimizer.name existed are AdamW's.
+    state = torch.load(out / CHECKPOINT, weights_only=True)
+    del state["plan"]["optimizer"]["name"], state["plan"]["optimizer"]["momentum"]
+    torch.save(state, out / CHECKPOINT)
+    with refused:
+        Trainer(muon, out, resume=True)
+    assert Trainer(adamw, out, resume=True).progress.step == 2
+
+
+@OPTIMIZERS
+def test_the_learning_rate_reaches_every_parameter(tmp_path: Path, optimizer: str) -> None:
+    plan = tiny_plan(photos(tmp_path / "photos"), optimizer={"name": optimizer, "warmup": 2, "lr": 1e-3})
+    trainer = Trainer(plan, tmp_path / "out")
+    crops = trainer._crops()
+    for step in range(3):
+        trainer._step(crops)
+        expected = learning_rate(plan.optimizer, plan.run.steps, step)
+        assert {group["lr"] for group in trainer.optimizer.param_groups} == {expected}
 
 
 def test_a_run_can_start_from_weights(tmp_path: Path) -> None:

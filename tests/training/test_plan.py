@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,8 @@ def test_overrides(tmp_path: Path) -> None:
         ("model.net.chanels=64", r"model\.net: unknown key 'chanels'\. Did you mean 'channels'"),
         ("run.batch=0", r"run\.batch: .*greater than or equal to 1 \(found 0\)"),
         ("loss.norm=l3", r"loss\.norm: .*'l2' or 'l1'.*found \"l3\""),
+        ("optimizer.name=adam", r"optimizer\.name: .*'muon' or 'adamw'.*found \"adam\""),
+        ("optimizer.momentum=1", r"optimizer\.momentum: .*less than 1"),
         ("data.crop=30", "data.crop is 30, allowed: multiples of 8"),
         ("run.steps.more=3", "'steps' is a value"),
         ("model.family=gan", "model: .*'gan'.*'epsilon', 'score'"),
@@ -102,6 +105,20 @@ def test_overrides(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_named(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         read_plan(written(tmp_path, MINIMAL), [override])
+
+
+def test_momentum_is_a_key_of_muon(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL)
+    plan = read_plan(path, ["optimizer.momentum=0.9"])
+    assert (plan.optimizer.name, plan.optimizer.momentum) == ("muon", 0.9)
+    with pytest.raises(OptionError, match=r"momentum is 0\.9, but optimizer\.name is 'adamw'; allowed: 0\.95"):
+        read_plan(path, ["optimizer.name=adamw", "optimizer.momentum=0.9"])
+
+
+def test_plans_with_published_settings_name_their_optimizer() -> None:
+    for path in RECIPES.glob("*.toml"):
+        if any(name in path.stem for name in ("cifar10", "imagenet", "celeba", "mnist")):
+            assert tomllib.loads(path.read_text(encoding="utf-8"))["optimizer"]["name"] == "adamw", path.stem
 
 
 def test_missing_keys_and_broken_files_are_named(tmp_path: Path) -> None:
