@@ -24,7 +24,7 @@ def test_a_class_conditional_prior_with_a_learned_variance(tmp_path: Path, objec
         tmp_path / "photos",
         model={"schedule": {"steps": 10, "start": 0.01, "end": 0.5}},
         loss={"objective": objective},
-        optimizer={"lr": 3e-3, "warmup": 0, "decay": "none"},
+        optimizer={"lr": 1e-3, "warmup": 0, "decay": "none"},
         run={"steps": 60, "batch": 8, "log_steps": 60, "ema": 0.8},
     )
     trainer = Trainer(plan, tmp_path / "out")
