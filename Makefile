@@ -1,29 +1,32 @@
-# Needs python3 (3.11 or newer) and make; everything else goes into .venv.
+# Requires python3 (3.11 or newer) and make; everything else is installed into $(VENV).
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test unit lint clean
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py demo
 
-test: .venv/installed lint
+test: lint unit
+
+unit: $(VENV)/installed
 	$(BIN)/python -m pytest
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Without their dependencies: deepinv's tests are left out where deepinv is not installed.
+# The plugins are installed without their dependencies: the tests that need deepinv are skipped unless it is installed.
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 
-.venv/installed: pyproject.toml $(PLUGINS)
-	$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, this is {sys.version}" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: pyproject.toml $(PLUGINS)
+	$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is required, this is {sys.version}" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(patsubst %/pyproject.toml,--editable ./%,$(PLUGINS))
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist
+	rm -rf .venv .venv-newest demo build dist

@@ -1,13 +1,13 @@
-"""What `complete` does with test photos whose middle is hidden: how often a second classifier says what was asked.
+"""Measure how often a second classifier recognises the class in completions of test photos with a hidden center.
 
-python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--hole 0.5] [--guidance 0 10]
-    [--free 3] [--steps 50] [--output FOLDER]
+python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--hole 0.5]
+    [--classifier-scale 0 10] [--cfg-scale 3] [--steps 50] [--output FOLDER]
 
-A JUDGE is a classifier trained apart (recipes/judge_scenes.toml), the second one on crops of half the size, so that it
-sees the fill alone; SCENES a folder with a folder of photos for each class. Every photo is completed as every class
-says. Prints, for each strength of guidance by the classifier, the share of whole pictures named as asked, and the same
-of the labels that are not the photo's own, then both of the fills alone; writes a picture, a row a photo: the photo,
-what is known of it, one result a class.
+A JUDGE is a separately trained classifier (recipes/judge_scenes.toml), the second one on crops of half the size, so
+that it sees only the fill. SCENES is a folder with one subfolder of photos per class. Every photo is completed with
+every class. Prints, for each classifier guidance scale, the share of whole images in which the judge recognises the
+class, the same for the classes that are not the photo's, and both for the fills only. Writes an image with one row per
+photo: the photo, its known pixels, and one result per class.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import center_crop
 
 import restorekit as rk
 from restorekit.core.noise import image_seed
-from restorekit.evaluation.classification import labelled_middles
+from restorekit.evaluation.classification import labelled_crops
 from restorekit.models.registry import load_model, load_prior
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.run.sample import write_grid
 
-# Noise at which the judge looks: as good as none.
-JUDGED_AT = 0.005
+# Sigma that is passed to the judge: practically no noise.
+JUDGE_SIGMA = 0.005
 SHOWN = 8
 
 
-def loaded(name: str) -> NoisyClassifier:
-    """A classifier."""
+def load_judge(name: str) -> NoisyClassifier:
+    """Return a classifier."""
     judge = load_model(name)
     assert isinstance(judge, NoisyClassifier)
     return judge
 
 
-def named(judge: NoisyClassifier, images: Tensor) -> Tensor:
-    """Labels (N,) that the judge gives to the middles of images (N, 3, side, side)."""
-    first = (images.shape[-1] - judge.size) // 2
-    images = images[..., first : first + judge.size, first : first + judge.size]
+def classify(judge: NoisyClassifier, images: Tensor) -> Tensor:
+    """Return the judge's labels (N,) of the center crops of images (N, 3, side, side)."""
+    images = center_crop(images, [judge.size, judge.size])
     with torch.no_grad():
-        answer: Tensor = judge(images, torch.full((len(images),), JUDGED_AT)).argmax(1)
-    return answer
+        labels: Tensor = judge(images, torch.full((len(images),), JUDGE_SIGMA)).argmax(1)
+    return labels
 
 
 def main() -> None:
@@ -53,45 +53,52 @@ def main() -> None:
     parser.add_argument("scenes", type=Path)
     parser.add_argument("--fill-judge")
     parser.add_argument("--model", default="guided-scenes")
-    parser.add_argument("--free", type=float, default=3)
+    parser.add_argument("--cfg-scale", type=float, default=3)
     parser.add_argument("--classifier", default="classifier-patches")
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--hole", type=float, default=0.5)
-    parser.add_argument("--guidance", type=float, nargs="*", default=[0, 10])
+    parser.add_argument("--classifier-scale", type=float, nargs="*", default=[0, 10])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--output", type=Path, default=Path("runs/complete"))
-    asked = parser.parse_args()
-    prior = load_prior(asked.model)
-    judges = {"picture": loaded(asked.judge)}
-    if asked.fill_judge is not None:
-        judges["fill"] = loaded(asked.fill_judge)
+    arguments = parser.parse_args()
+    prior = load_prior(arguments.model)
+    judges = {"picture": load_judge(arguments.judge)}
+    if arguments.fill_judge is not None:
+        judges["fill"] = load_judge(arguments.fill_judge)
     classes, side = judges["picture"].classes, judges["picture"].size
-    names, photos, labels = labelled_middles(asked.scenes, classes, side, asked.every)
-    hole = round(asked.hole * side)
+    names, photos, labels = labelled_crops(arguments.scenes, classes, side, arguments.every)
+    hole = round(arguments.hole * side)
     mask = torch.zeros(1, 1, side, side)
     mask[..., (side - hole) // 2 : (side + hole) // 2, (side - hole) // 2 : (side + hole) // 2] = 1
-    asked.output.mkdir(parents=True, exist_ok=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     for what, judge in judges.items():
-        print(f"{len(photos)} photos, {what}: the judge names {(named(judge, photos) == labels).float().mean():.1%}")
-    columns = [f"{what} named as asked | of the other labels" for what in judges]
-    print(f"\n| guidance | {' | '.join(columns)} |\n|--:|{'--:|--:|' * len(judges)}", flush=True)
-    own = torch.nn.functional.one_hot(labels, len(classes)).bool()
-    for guidance in asked.guidance:
-        options = {"guidance": guidance, "free": asked.free, "classifier": asked.classifier}
+        accuracy = (classify(judge, photos) == labels).float().mean()
+        print(f"{len(photos)} photos, {what}: the judge recognises {accuracy:.1%}")
+    columns = [f"{what} recognised | of the other classes" for what in judges]
+    print(f"\n| classifier scale | {' | '.join(columns)} |\n|--:|{'--:|--:|' * len(judges)}", flush=True)
+    true_class = torch.nn.functional.one_hot(labels, len(classes)).bool()
+    for scale in arguments.classifier_scale:
+        options = {
+            "classifier_scale": scale,
+            "cfg_scale": arguments.cfg_scale,
+            "classifier": arguments.classifier,
+            "steps": arguments.steps,
+            "mask": mask,
+        }
         results = []
         for i, photo in enumerate(photos.split(1)):
-            given = {**options, "steps": asked.steps, "mask": mask, "seed": image_seed(0, names[i])}
-            results.append([rk.complete(photo, prior, label=k, **given) for k in classes])
+            seed = image_seed(0, names[i])
+            results.append([rk.complete(photo, prior, label=k, seed=seed, **options) for k in classes])
         shares = []
         for judge in judges.values():
-            right = torch.stack([named(judge, torch.cat(row)) == torch.arange(len(classes)) for row in results])
-            shares += [f"{right.float().mean():.1%}", f"{right[~own].float().mean():.1%}"]
-        print(f"| {guidance:g} | {' | '.join(shares)} |", flush=True)
+            right = torch.stack([classify(judge, torch.cat(row)) == torch.arange(len(classes)) for row in results])
+            shares += [f"{right.float().mean():.1%}", f"{right[~true_class].float().mean():.1%}"]
+        print(f"| {scale:g} | {' | '.join(shares)} |", flush=True)
         rows = [
             torch.cat([photo, photo.masked_fill(mask > 0, 1.0), *row])
             for photo, row in zip(photos.split(1), results, strict=True)
         ]
-        grid = asked.output / f"guidance-{guidance:g}-free-{asked.free:g}.png"
+        grid = arguments.output / f"classifier-scale-{scale:g}-cfg-scale-{arguments.cfg_scale:g}.png"
         write_grid(torch.cat(rows[:SHOWN]), grid, columns=2 + len(classes))
 
 

@@ -1,10 +1,10 @@
-"""What guidance does: how often a second classifier names samples as asked, with and without it.
+"""Measure how often a second classifier recognises the class of samples, with and without guidance.
 
 python benchmarks/guided.py JUDGE [--prior guided-scenes] [--classifier classifier-scenes] [--count 16] [--steps 50]
-    [--guidance 0 1 2 4] [--free 0 1 2] [--output FOLDER]
+    [--classifier-scale 0 1 2 4] [--cfg-scale 0 1 2] [--output FOLDER]
 
-JUDGE is a classifier trained apart (recipes/judge_scenes.toml). Prints the share and the odds for every strength of
-guidance by the classifier and without one, and writes a grid of samples, a row a class, for each.
+JUDGE is a separately trained classifier (recipes/judge_scenes.toml). Prints the share and the odds for every scale of
+classifier guidance and of classifier-free guidance, and writes a grid of samples for each, one row per class.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from restorekit.run.engine import make_engine
 from restorekit.run.sample import write_grid
 from restorekit.sampling.samplers import sample_ddim
 
-# Noise at which the judge looks: as good as none.
-JUDGED_AT = 0.005
+# Sigma that is passed to the judge: practically no noise.
+JUDGE_SIGMA = 0.005
 
 
 def samples(prior: Denoiser, label: int, count: int, steps: int, size: int) -> Tensor:
-    """`count` images (count, 3, size, size) of one class by DDIM with fresh noise; the same noise for every prior."""
+    """Sample images (count, 3, size, size) of one class by DDIM with eta 1; the noise is the same for every prior."""
     noise = ImageNoise([image_seed(label, str(i)) for i in range(count)])
     ladder, clip = ladder_for(prior, steps), isinstance(prior, ClassifierFree)
     start = noise.like(torch.empty(count, 3, size, size)) * float(ladder[0])
@@ -47,32 +47,38 @@ def main() -> None:
     parser.add_argument("--classifier", default="classifier-scenes")
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--guidance", type=float, nargs="*", default=[0, 1, 2, 4])
-    parser.add_argument("--free", type=float, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--classifier-scale", type=float, nargs="*", default=[0, 1, 2, 4])
+    parser.add_argument("--cfg-scale", type=float, nargs="*", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=Path("runs/guided"))
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     engine = make_engine("cpu")
     prior, judge, classifier = (
-        engine.place(load_prior(asked.prior)),
-        load_model(asked.judge),
-        load_model(asked.classifier),
+        engine.place(load_prior(arguments.prior)),
+        load_model(arguments.judge),
+        load_model(arguments.classifier),
     )
     assert isinstance(judge, NoisyClassifier)
     assert isinstance(classifier, NoisyClassifier)
-    asked.output.mkdir(parents=True, exist_ok=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     runs: list[tuple[str, Denoiser]] = [
-        *((f"classifier {scale:g}", ClassifierGuided(prior, classifier, scale)) for scale in asked.guidance),
-        *((f"free {scale:g}", ClassifierFree(prior, scale)) for scale in asked.free),
+        *(
+            (f"classifier {scale:g}", ClassifierGuided(prior, classifier, scale))
+            for scale in arguments.classifier_scale
+        ),
+        *((f"cfg {scale:g}", ClassifierFree(prior, scale)) for scale in arguments.cfg_scale),
     ]
-    print("| guidance | named as asked | odds |\n|---|--:|--:|")
+    print("| guidance | recognised | odds |\n|---|--:|--:|")
     for name, guided in runs:
-        images = [samples(guided, k, asked.count, asked.steps, classifier.size) for k in range(len(classifier.classes))]
+        images = [
+            samples(guided, k, arguments.count, arguments.steps, classifier.size)
+            for k in range(len(classifier.classes))
+        ]
         with torch.no_grad():
-            level = torch.full((asked.count,), JUDGED_AT)
+            level = torch.full((arguments.count,), JUDGE_SIGMA)
             right = [float((judge(x, level).argmax(1) == k).float().mean()) for k, x in enumerate(images)]
         share = sum(right) / len(right)
         print(f"| {name} | {share:.1%} | {share / max(1 - share, 1e-3):.1f} |", flush=True)
-        write_grid(torch.cat([x[:8] for x in images]), asked.output / f"{name.replace(' ', '-')}.png", columns=8)
+        write_grid(torch.cat([x[:8] for x in images]), arguments.output / f"{name.replace(' ', '-')}.png", columns=8)
 
 
 if __name__ == "__main__":

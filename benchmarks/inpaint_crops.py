@@ -1,4 +1,4 @@
-"""Hole PSNR of `inpaint --mode mean` on six crops of 96 pixels: a quick look, no substitute for whole photos.
+"""Hole PSNR of `inpaint --mode mean` on six crops of 96 pixels: a quick check that does not replace whole photos.
 
 python benchmarks/inpaint_crops.py PHOTOS MASKS [MODEL]
 """
@@ -17,12 +17,13 @@ from restorekit.evaluation.metrics import psnr
 from restorekit.evaluation.tables import clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import make_engine
+from restorekit.run.runner import Runner
 
 
 def main(photos: Path, masks: Path, model: str) -> None:
-    """Every 4th photo from the second on, one row a mask; the prior and scikit-image's biharmonic."""
+    """Print one row per mask, over every 4th photo from the second on: the prior and the biharmonic fill."""
     engine = make_engine("cpu")
-    prior = engine.place(load_prior(model))
+    runner = Runner(inpaint, load_prior(model), {"mode": "mean", "mask": masks}, engine)
     kinds = read_masks([masks])
     print("| mask | mean | biharmonic |\n|---|--:|--:|")
     for kind in ("text", "scratch", "random50", "random80"):
@@ -31,8 +32,7 @@ def main(photos: Path, masks: Path, model: str) -> None:
             hole = kinds[kind][whole.shape[1], whole.shape[2]][:, 100:196, 120:216]
             clean = whole[:, 100:196, 120:216]
             if hole.any():
-                options = inpaint.checked({"mode": "mean", "mask": hole[None].float()})
-                ours = engine.restore(inpaint, prior, clean[None], [0], options)[0]
+                ours = runner.restore(clean[None], [0], {"mask": hole[None].float()})[0]
                 theirs = biharmonic(torch.where(hole, torch.zeros_like(clean), clean), hole)
                 rows.append([psnr(rounded(x), clean, hole) for x in (ours, theirs)])
         ours_mean, theirs_mean = torch.tensor(rows).mean(0).tolist()

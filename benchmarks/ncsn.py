@@ -1,10 +1,10 @@
-"""What annealed Langevin dynamics of an NCSN prior takes, and what a tenth of the steps costs.
+"""Measure the time of annealed Langevin dynamics with an NCSN prior and the loss of quality with fewer updates.
 
 python benchmarks/ncsn.py PHOTOS MASKS [MODEL]
 
 Prints the seconds of one 64 x 64 sample with 10 levels of 100 updates, and the hole PSNR of inpainting crops of 64 x 64
-(text and random50) with 100 updates a level and with fewer, by the published Euler scheme (step 0.2) and by Leimkuhler
-and Matthews'.
+(text and random50) with 100 updates per level and with fewer, with the published Euler scheme (step 0.2) and with
+that of Leimkuhler and Matthews.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from restorekit.core.operators import Masking
 from restorekit.evaluation.inpainting import read_masks, rounded
 from restorekit.evaluation.metrics import psnr
 from restorekit.evaluation.tables import clean_photos
+from restorekit.initial.smooth_fill import smooth_fill
 from restorekit.models.registry import load_prior
-from restorekit.priors.fill import smooth_fill
 from restorekit.run.engine import make_engine
-from restorekit.run.sample import draw
+from restorekit.run.sample import sample
 from restorekit.sampling.langevin import STEP, sample_langevin
 
-# Updates a level, and their step; without updates the smooth fill.
+# Number of updates per level and their step size; 0 updates mean the smooth fill.
 RUNS = ((0, None), (3, None), (10, None), (10, STEP), (100, STEP))
 SIDE, TOP, LEFT, COUNT = 64, 110, 140, 4
 
 
 def crops(photos: Path, masks: Path) -> tuple[Tensor, Tensor]:
-    """Clean crops (N, 3, 64, 64) and their holes (N, 1, 64, 64): COUNT of each mask, from every 4th photo."""
+    """Return clean crops (N, 3, 64, 64) and holes (N, 1, 64, 64): COUNT of each mask, from every 4th photo."""
     kinds = read_masks([masks])
     clean, holes = [], []
     for kind in ("text", "random50"):
@@ -51,7 +51,7 @@ def crops(photos: Path, masks: Path) -> tuple[Tensor, Tensor]:
 
 
 def fill(prior: Denoiser, clean: Tensor, holes: Tensor, inner_steps: int, step: float | None) -> Tensor:
-    """Answers of annealed Langevin dynamics for a batch."""
+    """Fill the holes of a batch by annealed Langevin dynamics."""
     known = Masking(~holes)
     noise = ImageNoise(range(len(clean)))
     start = 2 * torch.special.ndtr(noise.like(clean)) - 1
@@ -68,11 +68,11 @@ def main(photos: Path, masks: Path, model: str) -> None:
     engine = make_engine("cpu")
     prior = engine.place(load_prior(model))
     start = time.perf_counter()
-    draw(prior, engine, 1, size=SIDE, steps=10, inner_steps=100)
-    print(f"one sample of {SIDE} x {SIDE}, 10 x 100 steps: {time.perf_counter() - start:.0f} s\n")
+    sample(prior, size=SIDE, steps=10, inner_steps=100, device="cpu")
+    print(f"one sample of {SIDE} x {SIDE}, 10 x 100 updates: {time.perf_counter() - start:.0f} s\n")
     clean, holes = crops(photos, masks)
     smooth = smooth_fill(torch.where(holes, torch.zeros_like(clean), clean), holes)
-    print("| mask | updates a level | scheme | hole PSNR (dB) | s per crop |\n|---|--:|---|--:|--:|")
+    print("| mask | updates per level | scheme | hole PSNR (dB) | s per crop |\n|---|--:|---|--:|--:|")
     for inner_steps, step in RUNS:
         start = time.perf_counter()
         filled = fill(prior, clean, holes, inner_steps, step) if inner_steps else smooth

@@ -1,12 +1,12 @@
-"""Every solver on six linear problems, beside classical methods: PSNR, SSIM, evaluations of the prior, seconds.
+"""Compare all solvers with classical methods on six linear problems: PSNR, SSIM, evaluations of the prior, time.
 
 python benchmarks/solvers.py PHOTOS [--every N] [--crop 128] [--steps 20] [--model NAME] [--fill NAME]
     [--pictures FOLDER] [-o FILE]
 
-The middle of every photo is degraded, the noise and the missing pixels seeded by the photo's name. PSNR is over the
-hole where there is one, SSIM over the whole crop, after rounding to 8 bits. All solvers start from `first_guess` under
-noise of the problem's sigma, but `dpir`, which adds none and starts where the paper has it, or at DPIR_FROM. Holes are
-filled by the recipe `inpaint` too, with a prior trained for it (--fill).
+The center crop of every photo is degraded; the name of the photo is the seed of the noise and of the missing pixels.
+PSNR is computed over the hole if there is one, SSIM over the crop, after rounding to 8 bits. All solvers start from
+`initial_estimate` with noise of the problem's sigma_max, except `dpir`, which adds no noise and starts at the level of
+the paper or at DPIR_SIGMA_MAX. For holes, the recipe `inpaint` with a prior trained for it (--fill) is included.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import center_crop
 
 import restorekit as rk
-from restorekit.core.denoiser import Denoiser
+from restorekit.core.denoiser import GREY_LEVEL, Denoiser, Wrapper
 from restorekit.core.filters import Blur, Downsample, gaussian_kernel, motion_kernel
 from restorekit.core.noise import ImageNoise, image_seed
 from restorekit.core.operators import LinearOperator, Masking, grayscale
@@ -34,28 +35,28 @@ from restorekit.evaluation.inpainting import rounded
 from restorekit.evaluation.metrics import psnr, ssim
 from restorekit.evaluation.tables import clean_photos
 from restorekit.models.registry import load_prior
-from restorekit.plugins import solver_named
-from restorekit.priors.given import Given
+from restorekit.plugins.discovery import solver_named
+from restorekit.priors.known_pixels import KnownPixels
 from restorekit.run.engine import make_engine
 from restorekit.run.sample import write_grid
-from restorekit.sampling.solvers import SOLVERS, first_guess
+from restorekit.sampling.solvers import SOLVERS, initial_estimate
 
-# Noise of the blurred photos, two grey levels.
-NOISE = 2 * 2 / 255
-# Where DPIR's loop starts, if not where its paper has it: chosen on two photos.
-DPIR_FROM = {"random80": 0.2, "box": 1.0, "x4": 1.0}
+# Noise of the blurred photos: two grey levels.
+NOISE = 2 * GREY_LEVEL
+# First sigma of DPIR, if it differs from that of the paper; chosen on two photos.
+DPIR_SIGMA_MAX = {"random80": 0.2, "box": 1.0, "x4": 1.0}
 Classical = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is done to a photo, and what a classical method makes of it.
+    """A degradation and classical methods for it.
 
     Attributes:
         operator, sigma_y: y = A x + sigma_y n.
-        sigma_max: noise that hides what the first guess lacks.
+        sigma_max: first noise level, above the errors of the initial estimate.
         classical: methods from y (C, h, w) to (C, H, W), by name.
-        hole: (1, H, W), where the PSNR is taken; None: everywhere.
+        hole: (1, H, W), where the PSNR is computed; None: everywhere.
     """
 
     operator: LinearOperator
@@ -66,12 +67,12 @@ class Problem:
 
 
 def problems(side: int, name: str) -> dict[str, Problem]:
-    """The six problems for a crop of a photo."""
-    draw = torch.Generator().manual_seed(image_seed(0, f"{name}/mask"))
-    missing = torch.rand(1, side, side, generator=draw) < 0.8
+    """Return the six problems for a crop of a photo."""
+    generator = torch.Generator().manual_seed(image_seed(0, f"{name}/mask"))
+    missing = torch.rand(1, side, side, generator=generator) < 0.8
     box = torch.zeros(1, side, side, dtype=torch.bool)
-    middle = slice(side * 3 // 8, side * 5 // 8)
-    box[:, middle, middle] = True
+    center = slice(side * 3 // 8, side * 5 // 8)
+    box[:, center, center] = True
     small, motion = gaussian_kernel(1.6), motion_kernel(15, 30)
 
     def masked(hole: Tensor, sigma_max: float) -> Problem:
@@ -95,48 +96,41 @@ def problems(side: int, name: str) -> dict[str, Problem]:
 
 
 def options(solver: Solver, problem: str, steps: int) -> dict[str, Any]:
-    """What a solver is given beside the problem's."""
-    own: dict[str, dict[str, Any]] = {
+    """Return the options of a solver, in addition to those of the problem."""
+    specific: dict[str, dict[str, Any]] = {
         "repaint": {"jump": 5, "resample": 2},
         "langevin": {"inner_steps": 3},
         "dps": {"zeta": 0.3},
-        "dpir": {"sigma_max": DPIR_FROM.get(problem)},
+        "dpir": {"sigma_max": DPIR_SIGMA_MAX.get(problem)},
     }
-    return {"steps": steps, **own.get(solver.name, {})}
+    return {"steps": steps, **specific.get(solver.name, {})}
 
 
-class Counted:
-    """A prior that counts how often it is asked."""
+class Counted(Wrapper):
+    """A prior that counts its evaluations."""
 
     def __init__(self, prior: Denoiser) -> None:
-        self.prior, self.count = prior, 0
+        super().__init__(prior)
+        self.count = 0
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return D(x, sigma, label)."""
         self.count += 1
-        return self.prior(x, sigma, label)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "prior":
-            raise AttributeError(name)
-        return getattr(self.prior, name)
+        return self.inner(x, sigma, label)
 
 
-def middle(photo: Tensor, side: int) -> Tensor:
-    """The middle (C, side, side) of a photo."""
-    top, left = ((length - side) // 2 for length in photo.shape[-2:])
-    return photo[:, top : top + side, left : left + side]
-
-
-def solved(solver: Solver, prior: Denoiser, y: Tensor, problem: Problem, guess: Tensor, name: str, own: Any) -> Tensor:
-    """The answer (C, H, W) of a solver."""
+def solve(
+    solver: Solver, prior: Denoiser, y: Tensor, problem: Problem, start: Tensor, name: str, specific: dict[str, Any]
+) -> Tensor:
+    """Return the result (C, H, W) of a solver."""
     noise = ImageNoise([image_seed(0, f"{name}/{solver.name}")])
-    values = {"start": guess, "sigma_max": problem.sigma_max, **own}
+    values = {"start": start, "sigma_max": problem.sigma_max, **specific}
     with torch.no_grad():
         return solver.solve(prior, problem.operator, y, problem.sigma_y, noise, **values)[0]
 
 
 def main() -> None:
-    """Print, and write, the rows of each problem as soon as it is done."""
+    """Print and write the rows of each problem as soon as they are measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--every", type=int, default=1)
@@ -144,30 +138,38 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--model", default="ddpm-photo")
     parser.add_argument("--fill", default="ddpm-fill")
-    parser.add_argument("--pictures", type=Path, help="Folder for a grid a problem: a row a photo, a column a method.")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        help="Folder for one grid per problem, with one row per photo and one column per method.",
+    )
     parser.add_argument("-o", "--output", type=Path)
-    asked = parser.parse_args()
-    if asked.crop % 4 or asked.crop < 16:
-        parser.error(f"--crop: found {asked.crop}, allowed: multiples of 4 from 16")
+    arguments = parser.parse_args()
+    if arguments.crop % 4 or arguments.crop < 16:
+        parser.error(f"--crop: found {arguments.crop}, allowed: multiples of 4 from 16")
     engine = make_engine("cpu")
-    prior, filler = (Counted(engine.place(load_prior(name))) for name in (asked.model, asked.fill))
-    photos = [(name, middle(photo, asked.crop)) for name, photo in clean_photos(asked.photos, asked.every)]
-    if asked.output is not None:
-        asked.output.unlink(missing_ok=True)
+    prior, filler = (Counted(engine.place(load_prior(name))) for name in (arguments.model, arguments.fill))
+    photos = [
+        (name, center_crop(photo, [arguments.crop] * 2))
+        for name, photo in clean_photos(arguments.photos, arguments.every)
+    ]
+    if arguments.output is not None:
+        arguments.output.unlink(missing_ok=True)
 
-    def say(line: str) -> None:
+    def write(line: str) -> None:
         print(line, flush=True)
-        if asked.output is not None:
-            with asked.output.open("a", encoding="utf-8") as file:
+        if arguments.output is not None:
+            with arguments.output.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
-    command = f"python benchmarks/solvers.py PHOTOS --every {asked.every} --crop {asked.crop} --steps {asked.steps}"
-    models = f"prior {asked.model}, of inpaint {asked.fill}, {engine.precision}"
-    say(f"# Solvers\n\n`{command}`: {len(photos)} photos, {models}.")
-    say("What they say: [docs/solvers.md](../docs/solvers.md).\n")
-    say("| problem | method | PSNR (dB) | SSIM | evaluations | s per photo |\n|---|---|--:|--:|--:|--:|")
-    for kind in problems(asked.crop, ""):
-        measure(kind, photos, prior, filler, asked.steps, say, asked.pictures)
+    settings = f"--every {arguments.every} --crop {arguments.crop} --steps {arguments.steps}"
+    command = f"python benchmarks/solvers.py PHOTOS {settings}"
+    models = f"prior {arguments.model}, prior of inpaint {arguments.fill}, {engine.precision}"
+    write(f"# Solvers\n\n`{command}`: {len(photos)} photos, {models}.")
+    write("Discussion: [docs/solvers.md](../docs/solvers.md).\n")
+    write("| problem | method | PSNR (dB) | SSIM | evaluations | s per photo |\n|---|---|--:|--:|--:|--:|")
+    for kind in problems(arguments.crop, ""):
+        measure(kind, photos, prior, filler, arguments.steps, write, arguments.pictures)
 
 
 def measure(
@@ -176,17 +178,17 @@ def measure(
     prior: Counted,
     filler: Counted,
     steps: int,
-    say: Callable[[str], None],
+    write: Callable[[str], None],
     pictures: Path | None,
 ) -> None:
-    """The rows of one problem: classical methods, the first guess, every solver that can."""
+    """Measure one problem: classical methods, the initial estimate, and all applicable solvers."""
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     shown: list[Tensor] = []
 
     def row(method: str, clean: Tensor, problem: Problem, compute: Callable[[], Tensor]) -> None:
-        prior.count, filler.count, begun = 0, 0, time.perf_counter()
+        prior.count, filler.count, start = 0, 0, time.perf_counter()
         got = rounded(compute().float().cpu())
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         rows[method].append((psnr(got, clean, problem.hole), ssim(got, clean), prior.count + filler.count, seconds))
         shown.append(got)
 
@@ -194,25 +196,25 @@ def measure(
         problem = problems(clean.shape[-1], name)[kind]
         y = problem.operator.forward(clean[None])
         y = y + problem.sigma_y * ImageNoise([image_seed(0, name)]).like(y)
-        guess = first_guess(problem.operator, y, problem.sigma_y)
+        start = initial_estimate(problem.operator, y, problem.sigma_y)
         shown += [clean]
         for method, compute in problem.classical.items():
             row(method, clean, problem, partial(compute, y[0]))
-        row("first guess", clean, problem, lambda y=y, p=problem: first_guess(p.operator, y, p.sigma_y)[0])  # type: ignore[misc]
+        row("initial estimate", clean, problem, lambda y=y, p=problem: initial_estimate(p.operator, y, p.sigma_y)[0])  # type: ignore[misc]
         for solver in SOLVERS:
             if problem.sigma_y == 0 or "noise-free" not in solver.needs:
-                own = options(solver, kind, steps)
-                row(solver.name, clean, problem, partial(solved, solver, prior, y, problem, guess, name, own))
-        if problem.hole is not None and prior.partial_noise:
-            told, own = Given(prior, problem.hole[None], y), options(solver_named("dpir"), kind, steps)
-            loop = partial(solved, solver_named("dpir"), told, y, problem, guess, name, own)
-            row("dpir, told which pixels are clean", clean, problem, loop)
+                specific = options(solver, kind, steps)
+                row(solver.name, clean, problem, partial(solve, solver, prior, y, problem, start, name, specific))
+        if problem.hole is not None and prior.info.partial_noise:
+            solver, known = solver_named("dpir"), KnownPixels(prior, problem.hole[None], y)
+            loop = partial(solve, solver, known, y, problem, start, name, options(solver, kind, steps))
+            row("dpir with known pixels", clean, problem, loop)
         if problem.hole is not None:
             filled = partial(rk.inpaint, y, filler, mask=problem.hole[None].float(), mode="mean")
             row("inpaint --mode mean", clean, problem, lambda filled=filled: filled()[0])  # type: ignore[misc]
     for method, values in rows.items():
         decibels, similarity, count, seconds = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
-        say(f"| {kind} | {method} | {decibels:.2f} | {similarity:.4f} | {count:.0f} | {seconds:.2f} |")
+        write(f"| {kind} | {method} | {decibels:.2f} | {similarity:.4f} | {count:.0f} | {seconds:.2f} |")
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         columns = len(shown) // len(photos)

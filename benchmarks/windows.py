@@ -1,4 +1,4 @@
-"""Which window suits a prior that is natural at any size? Seconds, peak memory, and the difference to the whole image.
+"""Measure seconds, peak memory and the difference from the untiled result by window size, for a prior of any size.
 
 python benchmarks/windows.py PHOTO [MODEL]
 """
@@ -19,27 +19,25 @@ from restorekit.evaluation.denoising import degrade
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.images import read_photo
-
-OPTIONS = denoise.checked({"sigma": 25})
+from restorekit.run.runner import Runner
 
 
 def measure(photo: Path, model: str, precision: Precision, window: int) -> tuple[float, float, Tensor]:
-    """Seconds, peak GiB of the process, and the result."""
+    """Return the seconds, the peak GiB of the process, and the result."""
     clean = read_photo(photo).tensor()[0]
     noisy = degrade(clean, photo.stem, 25, 0)[None]
-    engine = make_engine("cpu", precision, window)
-    prior = engine.place(load_prior(model))
-    engine.restore(denoise, prior, noisy[..., :64, :64], [0], OPTIONS)
+    runner = Runner(denoise, load_prior(model), {"sigma": 25}, make_engine("cpu", precision, window))
+    runner.restore(noisy[..., :64, :64], [0])
     start = time.perf_counter()
-    result = engine.restore(denoise, prior, noisy, [0], OPTIONS)
+    result = runner.restore(noisy, [0])
     seconds = time.perf_counter() - start
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, result
 
 
 def main(photo: Path, model: str) -> None:
-    """One row a window and precision, each in a process of its own; the whole image in float32 comes first."""
+    """Print one row per window and precision, each from a separate process; the first is the whole image in float32."""
     whole = -(-max(read_photo(photo).pixels.shape) // 8) * 8
-    print("| precision | window | seconds | peak GiB | largest difference to the first row in 8-bit levels |")
+    print("| precision | window | seconds | peak GiB | largest difference from the first row in 8-bit levels |")
     print("|---|--:|--:|--:|--:|")
     first = torch.empty(0)
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")

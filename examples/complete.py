@@ -1,7 +1,9 @@
-"""Hide the middle of a photo that scikit-image carries, and let every class of a prior say what was there.
+"""Hide the center of a photo from scikit-image and complete it with every class of a prior.
 
-python examples/complete.py FIGURE.png [--steps 30] [--model NAME] writes a picture: the photo, what is
-known of it, then what each class completes it to, in the order of `restorekit complete --labels`.
+python examples/complete.py FIGURE.png [--steps 30] [--model NAME]
+
+The figure shows the photo, its known pixels, and one completion per class, in the order of
+`restorekit complete --labels`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from skimage import data
 
 import restorekit as rk
 
-# The part of the photo: first row and column, side; shown at this size, four in a row, that many pixels apart.
+# Crop of the photo: first row and column, and side. Panels of the figure: side, number per row, and gap in pixels.
 TOP, LEFT, SIDE = 165, 190, 256
 SHOWN, COLUMNS, GAP = 192, 4, 4
 
@@ -26,22 +28,22 @@ def main() -> None:
     parser.add_argument("figure", type=Path)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--model", default="guided-scenes")
-    asked = parser.parse_args()
-    prior = rk.load_prior(asked.model)
+    arguments = parser.parse_args()
+    prior = rk.load_prior(arguments.model)
     photo = Image.fromarray(data.rocket()[TOP : TOP + SIDE, LEFT : LEFT + SIDE])
     hole = np.zeros((SIDE, SIDE), np.uint8)
     hole[SIDE // 4 : SIDE * 3 // 4, SIDE // 4 : SIDE * 3 // 4] = 255
     mask = Image.fromarray(hole)
     pictures = [photo, Image.composite(Image.new("RGB", photo.size, "white"), photo, mask)]
-    for label in prior.classes or ():
-        pictures.append(rk.complete(photo, prior, mask=mask, label=label, steps=asked.steps))
+    for label in prior.info.classes or ():
+        pictures.append(rk.complete(photo, prior, mask=mask, label=label, steps=arguments.steps))
         print(label, flush=True)
     rows, step = -(-len(pictures) // COLUMNS), SHOWN + GAP
     figure = Image.new("RGB", (COLUMNS * step - GAP, rows * step - GAP), "white")
     for i, picture in enumerate(pictures):
         row, column = divmod(i, COLUMNS)
         figure.paste(picture.resize((SHOWN, SHOWN), Image.Resampling.LANCZOS), (column * step, row * step))
-    figure.save(asked.figure)
+    figure.save(arguments.figure)
 
 
 if __name__ == "__main__":

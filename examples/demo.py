@@ -1,6 +1,8 @@
-"""Restore two sample photos that scikit-image carries, with the commands that a person would type.
+"""Restore two sample photos from scikit-image on the command line.
 
-python examples/demo.py FOLDER writes the inputs, the restored photos and before | after pictures there.
+python examples/demo.py [FOLDER]
+
+The inputs, the restored photos and before | after images are written to FOLDER (default: demo).
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ SIGMA = 25
 
 
 def noisy(photo: np.ndarray) -> np.ndarray:
-    """The photo with Gaussian noise, as a camera would store it: rounded and clipped."""
+    """Add Gaussian noise to a photo, rounded and clipped to 8 bits."""
     noise = np.random.default_rng(0).normal(0, SIGMA, photo.shape)
     return (photo + noise).round().clip(0, 255).astype(np.uint8)
 
 
 def scribbles(height: int, width: int) -> Image.Image:
-    """Text and scratches, white on black."""
+    """Return a mask of text and scratches, white on black."""
     mask = Image.new("L", (width, height))
     draw = ImageDraw.Draw(mask)
     font = ImageFont.load_default(size=26)
@@ -37,20 +39,20 @@ def scribbles(height: int, width: int) -> Image.Image:
 
 
 def side_by_side(before: Path, after: Path, target: Path) -> None:
-    """before | after, with a white line between."""
+    """Write before | after, separated by a white line."""
     left, right = (np.asarray(Image.open(path).convert("RGB")) for path in (before, after))
     Image.fromarray(np.hstack([left, np.full((len(left), 6, 3), 255, np.uint8), right])).save(target)
 
 
 def restorekit(*arguments: str | Path) -> None:
-    """Run the command line and show what is run."""
+    """Print and run a command."""
     words = [str(word) for word in arguments]
     print("$ restorekit", " ".join(words), flush=True)
-    subprocess.run([sys.executable, "-c", "from restorekit.cli import main; main()", *words], check=True)
+    subprocess.run([sys.executable, "-c", "from restorekit.cli.app import main; main()", *words], check=True)
 
 
 def main(folder: Path) -> None:
-    """Write the inputs, restore them, and put before and after beside each other."""
+    """Write the inputs, restore them, and write before and after side by side."""
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noisy(data.chelsea())).save(folder / "noisy.png")
     restorekit("denoise", folder / "noisy.png", "--sigma", str(SIGMA), "-o", folder / "denoised.png", "--overwrite")
@@ -65,7 +67,7 @@ def main(folder: Path) -> None:
     flags = ("--mask", folder / "mask.png", "-o", folder / "inpainted.png", "--overwrite")
     restorekit("inpaint", folder / "damaged.png", *flags)
     side_by_side(folder / "damaged.png", folder / "inpainted.png", folder / "inpaint-before-after.png")
-    print(f"Look at {folder / 'denoise-before-after.png'} and {folder / 'inpaint-before-after.png'}")
+    print(f"Results: {folder / 'denoise-before-after.png'} and {folder / 'inpaint-before-after.png'}")
 
 
 if __name__ == "__main__":

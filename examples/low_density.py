@@ -1,8 +1,8 @@
-"""Why NCSN anneals: Langevin dynamics between two far modes (Song and Ermon 2019, section 3.2.2 and figure 3).
+"""Show why NCSN anneals: Langevin dynamics with two distant modes (Song and Ermon 2019, section 3.2.2 and figure 3).
 
-The mixture 1/5 N((-5, -5), I) + 4/5 N((5, 5), I) has a known score. Langevin dynamics of any length that is practical
-leaves the modes with the weights of its start, since the score near a mode does not know of the other; annealed
-Langevin dynamics mixes while the noise is large and ends with the right weights.
+The mixture 1/5 N((-5, -5), I) + 4/5 N((5, 5), I) has a known score. Langevin dynamics of any practical length keeps
+the mode weights of its start, because the score near a mode does not depend on the other mode. Annealed Langevin
+dynamics mixes while the noise is large and ends with the right weights.
 
     python examples/low_density.py [FIGURE.png]
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from restorekit.core.denoiser import PriorInfo
 from restorekit.core.ladders import geometric_ladder
 from restorekit.sampling.langevin import langevin, sample_langevin
 
@@ -26,21 +27,20 @@ SIDE = 90  # cells of a panel of the figure
 
 
 class Generator:
-    """Noise of one seed."""
+    """Standard normal noise from one seed."""
 
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
 
     def like(self, x: Tensor) -> Tensor:
-        """Standard normal numbers like x."""
+        """Return standard normal noise with the shape and dtype of x."""
         return torch.randn(x.shape, generator=self.generator, dtype=x.dtype)
 
 
 class Mixture:
     """The mixture as a denoiser of points (N, 2, 1, 1): D = x + sigma^2 * score of the noisy density."""
 
-    channels, size, levels, classes, partial_noise, fills = 2, None, None, None, False, False
-    sigma_min, sigma_max = 0.1, 20.0
+    info = PriorInfo(channels=2, size=None, sigma_min=0.1, sigma_max=20.0)
 
     def logs(self, x: Tensor, variance: float) -> Tensor:
         """log w_k N(x; m_k, variance) of points (N, 2), up to a constant: (N, 2)."""
@@ -56,19 +56,19 @@ class Mixture:
         return self.logs(x, 1.0).logsumexp(1)
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """D(x, sigma)."""
+        """Return D(x, sigma)."""
         level = float(sigma[0])
         points = x.flatten(1)
         return (points + level**2 * self.score(points, level)).reshape(x.shape)
 
 
-def upper(points: Tensor) -> float:
-    """Share of points nearer to (5, 5)."""
+def share_of_large_mode(points: Tensor) -> float:
+    """Return the share of points that are closer to (5, 5)."""
     return (points.sum(1) > 0).double().mean().item()
 
 
 def run(count: int = 4000, levels: int = 40, inner_steps: int = 50) -> dict[str, tuple[Tensor, float]]:
-    """Points (count, 2) by method, and the share of its accepted steps; all but the exact ones take as many steps."""
+    """Return points (count, 2) and the share of accepted steps by method; the number of steps is the same for all."""
     mixture, generator = Mixture(), torch.Generator().manual_seed(0)
     side = torch.multinomial(WEIGHTS, count, replacement=True, generator=generator)
     exact = MEANS[side] + torch.randn(count, 2, generator=generator, dtype=torch.float64)
@@ -86,7 +86,7 @@ def run(count: int = 4000, levels: int = 40, inner_steps: int = 50) -> dict[str,
 
 
 def draw_figure(result: dict[str, tuple[Tensor, float]], path: Path) -> None:
-    """Where the points are, side by side, darker where there are more; exact, Langevin, annealed."""
+    """Draw the density of the points side by side: exact, Langevin, annealed; dark means dense."""
     from PIL import Image
 
     panels = []
@@ -101,11 +101,11 @@ def draw_figure(result: dict[str, tuple[Tensor, float]], path: Path) -> None:
 
 
 def main() -> None:
-    """Print the weights, and draw the figure where one is asked for."""
+    """Print the weights, and draw the figure if a path is given."""
     result = run()
-    print("share of the mode at (5, 5); the truth is 0.800")
+    print("share of the mode at (5, 5); the exact value is 0.800")
     for name, (points, _) in result.items():
-        print(f"  {name:9} {upper(points):.3f}")
+        print(f"  {name:9} {share_of_large_mode(points):.3f}")
     print(f"MALA accepted {result['MALA'][1]:.1%} of its steps")
     if len(sys.argv) > 1:
         draw_figure(result, Path(sys.argv[1]))

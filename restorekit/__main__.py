@@ -1,6 +1,6 @@
 """`python -m restorekit`."""
 
-from restorekit.cli import main
+from restorekit.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Every message says what was found, what is allowed and where."""
+"""Errors that a user can fix. Every message states what was found, what is allowed and where."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from difflib import get_close_matches
 
 
 class RestorekitError(Exception):
-    """Base of all errors that are the input's fault; the command line prints them as one line."""
+    """Base class of errors that a user can fix; the command line prints them as one line."""
 
 
 class ImageError(RestorekitError):
-    """A file that cannot be read, written or paired."""
+    """Raised if a file cannot be read, written or paired."""
 
 
 class OptionError(RestorekitError):
-    """An option, a plan key or a function argument outside what is allowed."""
+    """Raised if an option, a key of a plan or an argument of a function is not allowed."""
 
 
 class ModelError(RestorekitError):
-    """A prior that cannot be found, loaded, or used for what was asked."""
+    """Raised if a model cannot be found, loaded or used for the task."""
 
 
 class TrainingError(RestorekitError):
-    """A training that cannot start or go on."""
+    """Raised if a training run cannot start or resume, or diverges."""
 
 
 class RestorekitWarning(UserWarning):
-    """What a person should know of a result; the command line prints it as a note beside the photo's name.
+    """A warning about a result; the command line prints it as a note with the path of the photo.
 
     Arguments:
-        text: one line.
-        image: index of the image of the batch that it is about; None: all of them.
+        text: the message, one line.
+        image: index of the image in the batch; None for all images.
     """
 
     def __init__(self, text: str, image: int | None = None) -> None:
@@ -40,7 +40,7 @@ class RestorekitWarning(UserWarning):
 
 
 def unknown(kind: str, found: str, allowed: Iterable[str], where: str) -> str:
-    """One line for an unknown name: what was found, where, the nearest name and all that are allowed."""
+    """Return the message for an unknown name: where it was found, the nearest allowed name and all allowed names."""
     names = sorted(allowed)
     near = get_close_matches(found, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from restorekit import plugins
+from restorekit.plugins import discovery
 from restorekit.testing import run_command
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch):
-    """Put distributions with one plugin each on the path, as an installer would; returns all plugins."""
-    monkeypatch.setenv(plugins.SELECTION, "")
-    monkeypatch.delenv(plugins.SELECTION)
+    """Put distributions with one plugin each on the path, like an installer, and return all plugins."""
+    monkeypatch.setenv(discovery.SELECTION, "")
+    monkeypatch.delenv(discovery.SELECTION)
 
-    def call(**modules: str) -> tuple[plugins.Plugin, ...]:
+    def call(**modules: str) -> tuple[discovery.Plugin, ...]:
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
         for name, source in modules.items():
@@ -27,14 +27,14 @@ def install(tmp_path: Path, monkeypatch):
             info.mkdir()
             (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n")
             (info / "entry_points.txt").write_text(f"[restorekit]\n{name} = {name}_module\n")
-        plugins.forget()
-        return plugins.plugins()
+        discovery.clear_cache()
+        return discovery.plugins()
 
     yield call
-    plugins.forget()
+    discovery.clear_cache()
 
 
 @pytest.fixture
 def restorekit():
-    """Run the command line in this process: (exit code, standard output, standard error)."""
+    """Run the command line in this process; returns (exit code, standard output, standard error)."""
     return run_command

@@ -1,8 +1,9 @@
-"""Golden files: numbers of the published implementations, in tests/data."""
+"""Golden files: results of the published implementations, in tests/data."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,7 +18,7 @@ DATA = Path(__file__).parent / "data"
 
 @dataclass(frozen=True)
 class Golden:
-    """Tensors of one file and what is said of them."""
+    """Tensors of one golden file and their description."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
@@ -30,7 +31,7 @@ class Golden:
         return self.tensors[name]
 
     def agrees(self, name: str, got: Tensor) -> None:
-        """|got - want| <= atol + rtol |want|, with the file's own tolerance for this output."""
+        """Assert |got - want| <= atol + rtol |want|, with the tolerance that the file states for this output."""
         want = self.tensors[name]
         tolerances = self.facts["tolerance"]
         allowed = tolerances.get(name) or next(value for pattern, value in tolerances.items() if fnmatch(name, pattern))
@@ -44,15 +45,15 @@ def load(name: str) -> Golden:
 
 
 class Recorded:
-    """Recorded noise, one tensor a draw, scaled as asked."""
+    """Recorded noise, one tensor per call."""
 
-    def __init__(self, draws: Tensor) -> None:
-        self._draws = iter(draws)
+    def __init__(self, samples: Iterable[Tensor]) -> None:
+        self._samples = iter(samples)
 
     def like(self, x: Tensor) -> Tensor:
-        draw = next(self._draws)
-        assert draw.shape == x.shape
-        return draw.to(x)
+        sample = next(self._samples)
+        assert sample.shape == x.shape
+        return sample.to(x)
 
 
 def stand_in_eps(x: Tensor, t: Tensor) -> Tensor:

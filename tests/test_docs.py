@@ -1,7 +1,8 @@
-"""What exists is documented, and what is documented exists."""
+"""The documentation covers everything, and everything that it mentions exists."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,14 +10,15 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from PIL import Image
 
-from restorekit import hooks
-from restorekit.cli import build_app
-from restorekit.commands import COMMON, SAMPLES
-from restorekit.core.recipe import SideImage
-from restorekit.plugins import plugins
+from restorekit.cli.app import build_app
+from restorekit.cli.commands import COMMON, SAMPLES
+from restorekit.core.options import ImageOption
+from restorekit.plugins import hooks
+from restorekit.plugins.discovery import SELECTION, plugins
+from restorekit.plugins.recipe_file import load_recipe
 from restorekit.sampling.solvers import SOLVERS
-from restorekit.single import recipe_in
 from restorekit.testing import check_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -29,8 +31,7 @@ RECIPES, COMMANDS, TRAINING, PLUGINS = (
 
 
 def test_every_recipe_and_option_is_documented() -> None:
-    own = [recipe for plugin in plugins() if plugin.distribution == "restorekit" for recipe in plugin.recipes]
-    for recipe in own:
+    for recipe in [recipe for plugin in plugins() if plugin.is_builtin for recipe in plugin.recipes]:
         section = RECIPES.split(f"\n## {recipe.name}\n")[1].split("\n## ")[0]
         for parameter in recipe.parameters:
             row = next(
@@ -40,7 +41,7 @@ def test_every_recipe_and_option_is_documented() -> None:
                 default = parameter.default
                 text = f"{default:g}" if isinstance(default, float) else str(default)
                 assert row.split("|")[-2].strip() == text
-            if isinstance(parameter.spec, SideImage) and parameter.spec.invertible:
+            if isinstance(parameter.spec, ImageOption) and parameter.spec.invertible:
                 assert f"`--invert-{parameter.name}`" in section
     for name, *_ in (*COMMON, SAMPLES):
         assert f"`--{name}`" in RECIPES
@@ -55,11 +56,11 @@ def test_every_hook_is_documented() -> None:
     }
 
 
-def test_every_command_and_option_of_training_is_documented() -> None:
+def test_every_command_is_documented() -> None:
     group = typer.main.get_command(build_app())
-    foreign = [r.name for plugin in plugins() if plugin.distribution != "restorekit" for r in plugin.recipes]
+    third_party = [r.name for plugin in plugins() if not plugin.is_builtin for r in plugin.recipes]
     for name, command in group.commands.items():  # type: ignore[attr-defined]
-        if name in foreign:
+        if name in third_party:
             continue
         assert f"`restorekit {name}" in COMMANDS
         for inner in getattr(command, "commands", {}):
@@ -73,10 +74,11 @@ def test_every_command_and_option_of_training_is_documented() -> None:
                 assert f"`{flag}`" in TRAINING
 
 
-def test_links_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+def test_links_point_to_existing_files() -> None:
+    folders = ("", "docs", "benchmarks", "restorekit/weights/*", "plugins/*")
+    for page in [page for folder in folders for page in ROOT.glob(f"{folder}/*.md".lstrip("/"))]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
 
 
 def test_the_commands_of_the_readme_exist() -> None:
@@ -88,10 +90,10 @@ def test_the_commands_of_the_readme_exist() -> None:
         assert name in group.commands  # type: ignore[attr-defined]
 
 
-def test_the_example_of_a_recipe_works(tmp_path: Path) -> None:
+def test_the_example_recipe_works(tmp_path: Path) -> None:
     file = tmp_path / "lighten.py"
     file.write_text(RECIPES.split("```python\n# lighten.py\n")[1].split("```")[0])
-    check_recipe(recipe_in(file), much=0.2)
+    check_recipe(load_recipe(file), amount=0.2)
 
 
 def test_every_solver_is_documented() -> None:
@@ -100,27 +102,33 @@ def test_every_solver_is_documented() -> None:
         assert page.count(f"`{solver.name}`") >= 2
 
 
-def test_what_is_said_of_the_measured_solvers_is_what_was_measured() -> None:
+def test_figures_of_the_solvers_are_those_of_the_benchmark() -> None:
     measured: dict[str, dict[str, float]] = {}
     for line in (ROOT / "benchmarks" / "solvers.md").read_text(encoding="utf-8").splitlines():
         kind, method, decibels, *_ = [cell.strip() for cell in line.strip("|").split("|")] + ["", ""]
         if re.fullmatch(r"\d+\.\d\d", decibels):
             measured.setdefault(kind, {})[method] = float(decibels)
     page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
-    said = re.findall(r"\| (.+?) ([\d.]+) \| `(.+?)` ([\d.]+) \((.+?)\) \|(?: `(.+?)` ([\d.]+) \((.+?)\))? \|", page)
-    assert len(said) == len(measured) == 6
+    documented = re.findall(
+        r"\| (.+?) ([\d.]+) \| `(.+?)` ([\d.]+) \((.+?)\) \|(?: `(.+?)` ([\d.]+) \((.+?)\))? \|", page
+    )
+    assert len(documented) == len(measured) == 6
     solvers = {solver.name for solver in SOLVERS}
-    for (first, base, solver, best, gain, recipe, filled, more), rows in zip(said, measured.values(), strict=True):
+    for (first, base, solver, best, gain, recipe, filled, more), rows in zip(
+        documented, measured.values(), strict=True
+    ):
         classical = {name: value for name, value in rows.items() if name in CLASSICAL}
-        drawn = {name: value for name, value in rows.items() if name in solvers}
-        (plain, value), (name, top) = (max(group.items(), key=lambda item: item[1]) for group in (classical, drawn))
+        generative = {name: value for name, value in rows.items() if name in solvers}
+        (plain, value), (name, top) = (
+            max(group.items(), key=lambda item: item[1]) for group in (classical, generative)
+        )
         assert (first.split("| ")[-1], base, solver, best) == (plain, f"{value:.2f}", name, f"{top:.2f}")
         assert gain == f"{top - value:+.2f}"
         if recipe:
             assert (filled, more) == (f"{rows[recipe]:.2f}", f"{rows[recipe] - value:+.2f}")
 
 
-def test_the_example_of_a_solver_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_solver_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
     source = page.split("# my_package/kept.py\n")[1].split("```")[0]
     (tmp_path / "my_package").mkdir()
@@ -134,13 +142,29 @@ def test_the_example_of_a_solver_works(tmp_path: Path, monkeypatch: pytest.Monke
             sys.modules.pop(name, None)
 
 
-def test_nothing_committed_names_this_workplace() -> None:
+def test_no_committed_file_contains_a_home_folder() -> None:
     try:
         files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     except (OSError, subprocess.CalledProcessError):
-        files = []
+        pytest.skip("not a git repository")
     for name in files:
         path = ROOT / name
         if path.suffix in (".py", ".md", ".toml", "") and path.is_file():
             text = path.read_text(encoding="utf-8", errors="ignore")
             assert not re.search(r"(?<![\w.])/(home|root|Users)/\w", text), name
+
+
+def test_architecture_page_names_the_functions_of_the_call_path(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40), "gray").save(tmp_path / "photo.png")
+    mask = Image.new("L", (40, 40))
+    mask.paste(255, (10, 20, 30, 22))
+    mask.save(tmp_path / "mask.png")
+    words = ["inpaint", "photo.png", "--mask", "mask.png", "-o", "result.png"]
+    script = [sys.executable, str(ROOT / "benchmarks" / "call_path.py"), *words]
+    environment = {**os.environ, SELECTION: ""}
+    printed = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    _, per_photo = (int(count) for count in re.findall(r": (\d+) functions", printed))
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert per_photo <= 30
+    for name in re.findall(r"^ *\d+  \S+: (?:\S*\.)?(\w+)$", printed, re.MULTILINE):
+        assert re.search(rf"\b{name}\b", page), name

@@ -20,7 +20,7 @@ def example(name: str) -> ModuleType:
     return module
 
 
-def test_only_annealing_finds_the_weights_of_the_modes(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_only_annealed_langevin_finds_the_mode_weights(tmp_path: Path, monkeypatch, capsys) -> None:
     low_density = example("low_density")
     monkeypatch.setattr(sys, "argv", ["low_density.py", str(tmp_path / "figure.png")])
     low_density.main()
@@ -35,13 +35,13 @@ def test_only_annealing_finds_the_weights_of_the_modes(tmp_path: Path, monkeypat
         assert figure.size == (864, 288)
 
 
-def test_every_class_completes_the_photo_in_another_way(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_every_class_completes_the_photo_differently(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["complete.py", str(tmp_path / "figure.png"), "--steps", "1"])
     example("complete").main()
     assert capsys.readouterr().out.split() == ["buildings", "forest", "glacier", "mountain", "sea", "street"]
     with Image.open(tmp_path / "figure.png") as figure:
         shown = [figure.crop((x, y, x + 192, y + 192)) for y in (0, 196) for x in (0, 196, 392, 588)]
-    middles = [panel.crop((60, 60, 130, 130)).tobytes() for panel in shown]
-    assert len(set(middles)) == 8
+    centers = [panel.crop((60, 60, 130, 130)).tobytes() for panel in shown]
+    assert len(set(centers)) == 8
     corners = {panel.crop((0, 0, 192, 40)).tobytes() for panel in shown}
     assert len(corners) == 1

@@ -1,4 +1,4 @@
-"""Enlarge photos: a plugin of restorekit."""
+"""Super-resolution of photos: a plugin of restorekit."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ if TYPE_CHECKING:
 
     from restorekit import Denoiser, ImageNoise, Solver
 
-# One 8-bit grey level, in the unit of images in [-1, 1], and the deviation of rounding to whole ones.
-LEVEL = 2 / 255
-ROUNDING = LEVEL / 12**0.5
-# First and last sigma of the ladder.
-FROM, TO = 0.4, 0.02
+# First sigma of the ladder, and smallest last one.
+SIGMA_MAX, SIGMA_MIN = 0.4, 0.02
 
 
 def scaled(height: int, width: int, options: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width of the result."""
+    """Return height and width of the result."""
     return height * options["scale"], width * options["scale"]
 
 
@@ -30,47 +27,44 @@ def superres(
     prior: Denoiser,
     noise: ImageNoise,
     *,
-    scale: Annotated[Literal[2, 4], rk.Option("How many times as high and wide the result is.")] = 2,
+    scale: Annotated[Literal[2, 4], rk.Option("Factor by which height and width are enlarged.")] = 2,
     sigma: Annotated[
         float | Literal["auto"],
-        rk.Option("Standard deviation of the photo's noise in 8-bit grey levels; auto estimates it.", min=0, max=50),
+        rk.Option("Standard deviation of the noise in 8-bit grey levels; auto: estimated per photo.", min=0, max=50),
     ] = 0.0,
-    steps: Annotated[int, rk.Option("Noise levels visited.", min=1, max=1000)] = 12,
+    steps: Annotated[int, rk.Option("Number of noise levels.", min=1, max=1000)] = 12,
     solver: Annotated[
         rk.Solver,
-        rk.ChosenSolver("How the likely larger photo is found; restorekit solvers lists the ways.", solver="dpir"),
+        rk.SolverOption("Solver of the linear problem; `restorekit solvers` lists them.", solver="dpir"),
     ],
 ) -> Tensor:
-    """Enlarge photos: the likely larger photo that, shrunk again, is this one.
+    """Enlarge photos by a factor of 2 or 4.
 
-    The photo is taken for a larger one shrunk by bicubic interpolation with anti-aliasing, as Pillow shrinks, plus
-    noise. By default (DPIR) deterministic: an answer near the mean of all that are possible, so sharp where the photo
-    tells and smooth where it does not; other solvers draw one that is possible.
+    The photo is modelled as a larger one, downsampled by bicubic interpolation with anti-aliasing (as Pillow does),
+    plus noise. The default solver (DPIR) is deterministic. Its result is close to the posterior mean: sharp where the
+    photo determines it, smooth elsewhere. Most other solvers return a sample.
     """
     import torch
 
-    found = rk.estimate_sigma(y) if sigma == "auto" else torch.full((len(y),), float(sigma) * LEVEL)
-    levels = found.clamp(min=ROUNDING).tolist()
-    images = [
-        _enlarged(image, scale, level, prior, rk.ImageNoise([seed]), steps, solver)
-        for image, level, seed in zip(y.split(1), levels, noise.seeds, strict=True)
-    ]
-    return torch.cat(images)
+    rounding = rk.GREY_LEVEL / 12**0.5  # standard deviation of the error of rounding to 8 bits
+    sigmas = rk.sigma_per_image(y, sigma).clamp(min=rounding).tolist()
+    images = zip(y.split(1), sigmas, noise.split(), strict=True)
+    return torch.cat([_enlarge(image, scale, s, prior, image_noise, steps, solver) for image, s, image_noise in images])
 
 
-def _enlarged(
-    y: Tensor, scale: int, level: float, prior: Denoiser, noise: ImageNoise, steps: int, solver: Solver
+def _enlarge(
+    y: Tensor, scale: int, sigma: float, prior: Denoiser, noise: ImageNoise, steps: int, solver: Solver
 ) -> Tensor:
-    """One image (1, C, H, W) at `scale` times the size."""
+    """Return one image (1, C, H, W) at `scale` times its size."""
     import torch.nn.functional as F
 
-    first = F.interpolate(y, scale_factor=scale, mode="bicubic", antialias=True).clamp(-1, 1)
-    ladder = rk.geometric_ladder(FROM, max(TO, min(level, FROM)), steps)
-    sigma_y = 0.0 if "noise-free" in solver.needs else level
-    return solver.solve(prior, rk.Downsample(scale), y, sigma_y, noise, steps=steps, start=first, ladder=ladder)
+    start = F.interpolate(y, scale_factor=scale, mode="bicubic", antialias=True).clamp(-1, 1)
+    ladder = rk.geometric_ladder(SIGMA_MAX, max(SIGMA_MIN, min(sigma, SIGMA_MAX)), steps)
+    sigma_y = 0.0 if "noise-free" in solver.needs else sigma
+    return solver.solve(prior, rk.Downsample(scale), y, sigma_y, noise, steps=steps, start=start, ladder=ladder)
 
 
 @rk.hookimpl
 def register_recipes(register):  # type: ignore[no-untyped-def]
-    """Bring `superres`."""
+    """Register `superres`."""
     register(superres)

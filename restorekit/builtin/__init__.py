@@ -1,1 +1,1 @@
-"""The recipes that ship with restorekit, registered as any third party's are."""
+"""The recipes that ship with restorekit, registered like those of any plugin."""

@@ -1,154 +1,194 @@
-"""Fill a hole with what a class says."""
+"""Fill a hole with a given class."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import restorekit as rk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from restorekit import Denoiser, ImageNoise, NoisyClassifier
 
 
-@rk.recipe("complete", model="guided-scenes", samples=True)
+@rk.recipe("complete", model="guided-scenes", samples=True, keeps_pixels=True)
 def complete(
     y: Tensor,
     prior: Denoiser,
     noise: ImageNoise,
     *,
-    mask: Annotated[Tensor, rk.SideImage("White marks the pixels to fill.")],
-    label: Annotated[Tensor, rk.ClassLabel("What fills the hole; --labels lists the classes.")],
-    guidance: Annotated[
-        float | Literal["auto"],
-        rk.Option("How far the classifier leads the fill towards the class; 0: not at all; auto: 10.", min=0),
+    mask: Annotated[Tensor, rk.ImageOption("White marks the pixels to fill.")],
+    label: Annotated[Tensor, rk.ClassOption("Class that fills the hole; --labels lists the classes.")],
+    classifier_scale: Annotated[
+        float | Literal["auto"], rk.Option("Classifier guidance scale; 0 disables it; auto: 10.", min=0)
     ] = "auto",
-    free: Annotated[
+    cfg_scale: Annotated[
         float | Literal["auto"],
         rk.Option(
-            "How far the prior's own answers with and without the class lead it there; 0: not at all; "
-            "auto: 3, of a prior that was trained without labels as well.",
+            "Classifier-free guidance scale w of Ho and Salimans 2022; diffusers' guidance_scale is 1 + w; 0 disables "
+            "it; auto: 3, or 0 for a prior that was not also trained without labels.",
             min=0,
         ),
     ] = "auto",
-    classifier: Annotated[NoisyClassifier, rk.OtherModel("What guides.", "classifier-patches", kind="classifier")],
-    refiner: Annotated[Denoiser, rk.OtherModel("Prior that refines the fill at full size.", model="ddpm-fill")],
-    steps: Annotated[int, rk.Option("Noise levels visited at each size.", min=1, max=1000)] = 50,
-    resample: Annotated[int, rk.Option("Passes of every level at the first size (RePaint).", min=1, max=100)] = 2,
-    eta: Annotated[float, rk.Option("Share of fresh noise (DDIM), 0 to 1.", min=0, max=1)] = 0.85,
+    classifier: Annotated[
+        NoisyClassifier, rk.ModelOption("Classifier of noisy images.", "classifier-patches", kind="classifier")
+    ],
+    refiner: Annotated[Denoiser, rk.ModelOption("Prior that refines the fill up to full size.", model="ddpm-fill")],
+    steps: Annotated[int, rk.Option("Number of noise levels at each size.", min=1, max=1000)] = 50,
+    resample: Annotated[
+        int, rk.Option("Number of passes per noise level at the smallest size (RePaint).", min=1, max=100)
+    ] = 2,
+    eta: Annotated[float, rk.Option("Fraction of fresh noise, 0 to 1 (DDIM).", min=0, max=1)] = 0.85,
 ) -> Tensor:
-    """Fill a hole with what a class says; all other pixels come back bit for bit.
+    """Fill a hole with a given class; all other pixels stay bit-identical.
 
-    A square around the hole (one after the other, if holes lie far apart) is brought to the prior's window and filled
-    there under guidance (Dhariwal and Nichol 2021, algorithm 2, by a classifier that may look at the hole alone, and
-    Ho and Salimans 2022), with the known pixels imposed (DDNM, RePaint), from the least-squares fill of a refiner that
-    fills, under noise of sigma 4 (else from nothing). The fill is then enlarged twofold at a time and refined (once at
-    least) by the refiner, to which the classes mean nothing, until it has the photo's size.
+    A square around the hole is resized to the training size of the prior and filled by DDNM with RePaint's
+    resampling, under classifier guidance (Dhariwal and Nichol 2021, algorithm 2; the classifier may see only the
+    hole) and classifier-free guidance (Ho and Salimans 2022). If the refiner supports holes, sampling starts from its
+    mean fill with noise of sigma 4, otherwise from noise. The result is upsampled by factors of two up to the size of
+    the photo, and refined at each size, at least once, by the refiner, which ignores the class. Holes that are far
+    from each other are filled one after the other.
     """
     import warnings
 
     import torch
 
-    from restorekit.builtin.holes import apart, middle_of
+    from restorekit.builtin.holes import components
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
-    scale = GUIDANCE if guidance == "auto" else float(guidance)
-    knows_none = getattr(prior, "no_label", None) is not None
-    contrast = float(FREE * knows_none if free == "auto" else free)
-    labelled = rk.ClassifierFree(prior, contrast) if contrast else prior
-    side = _window(prior) or max(LEAST, classifier.size if scale else 0)
-    if scale and classifier.size > side:
-        text = f"{classifier.size} x {classifier.size} pixels, allowed: those of the prior, {side} x {side}, or fewer"
-        raise rk.ModelError(f"complete: the classifier looks at {text}")
-
-    def leaning(hole: Tensor) -> Denoiser:
-        if not scale:
-            return rk.Labelled(labelled, label)
-        place = None if classifier.size == side else middle_of(hole, classifier.size)
-        return rk.Labelled(rk.ClassifierGuided(labelled, classifier, scale, place=place), label)
-
+    scale = CLASSIFIER_SCALE if classifier_scale == "auto" else float(classifier_scale)
+    if cfg_scale == "auto":
+        cfg_scale = 0.0 if prior.info.no_label is None else CFG_SCALE
+    window = _window(prior) or max(MIN_WINDOW, classifier.size if scale else 0)
+    if scale and classifier.size > window:
+        found, allowed = (f"{side} x {side}" for side in (classifier.size, window))
+        raise rk.ModelError(f"complete: the classifier requires {found} pixels, allowed: at most {allowed} (the prior)")
+    conditional = rk.ClassifierFree(prior, cfg_scale) if cfg_scale else prior
+    completion = _Completion(conditional, classifier, scale, label, refiner, window, steps, resample, eta)
     filled = []
-    for i, hole in enumerate(holes.split(1)):
-        image, own = y[i : i + 1], rk.ImageNoise([noise.seeds[i]])
+    for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
-            text = "the mask marks nothing: the photo is returned as it is"
-            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
-            filled.append(image)
-            continue
+            warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
         unknown = hole
-        for part in apart(hole, max(1, side // 4)):
-            answer = _fill(image, part, unknown, leaning, refiner, own, side, steps, resample, eta, not scale)
-            image, unknown = torch.where(part, answer, image), unknown & ~part
+        for part in components(hole, max(1, window // 4)):
+            image = torch.where(part, completion.fill(image, part, unknown, image_noise), image)
+            unknown = unknown & ~part
         filled.append(image)
     return torch.where(holes, torch.cat(filled), y)
 
 
 def _window(prior: Denoiser) -> int | None:
-    """Side of the images that a prior knows; None: any."""
-    return (prior.prior if isinstance(prior, rk.Tiled) else prior).size
+    """Side of the images that the prior was trained on; None if it accepts any."""
+    return (prior.inner if isinstance(prior, rk.Tiled) else prior).info.size
 
 
-def _fill(
-    y: Tensor,
-    part: Tensor,
-    unknown: Tensor,
-    leaning: Callable[[Tensor], Denoiser],
-    refiner: Denoiser,
-    noise: ImageNoise,
-    side: int,
-    steps: int,
-    resample: int,
-    eta: float,
-    clip: bool,
-) -> Tensor:
-    """One photo (1, C, H, W) with an answer in a part of its hole, of which more may be unknown."""
-    from restorekit.builtin.drawing import DRAW_FROM, draw_from, fill_of
-    from restorekit.builtin.holes import enlarged, shrunk, square_around
+@dataclass(frozen=True)
+class _Completion:
+    """The models and settings that fill a component of a hole.
 
-    square = square_around(part, side)
-    # What lies outside the photo is unknown too.
-    seen, gap = square.cut(y, 0.0), square.cut(unknown.float(), 1.0) > 0
-    own = square.cut(part.float(), 0.0)
-    small, narrow = shrunk(seen, gap, (side, side))
-    prior = leaning(shrunk(own, own > 0, (side, side))[1])
-    # The refiner's least-squares fill has the light of what surrounds the hole, which a prior of few pixels misses.
-    if refiner.fills and not narrow.all():
-        first, high = fill_of(refiner, small, narrow), DRAW_FROM
-    else:
-        first = small.masked_fill(narrow, 0)
-        high = min(prior.sigma_max, SURE_FROM) if prior.partial_noise else prior.sigma_max
-    answer = draw_from(first, high, narrow, prior, noise, steps=steps, eta=eta, resample=resample, clip=clip)
-    # At least once, also at the same size: the refiner, which knows photos better, mends what does not join.
-    while True:
-        sigma, side = JOIN_FROM if side == square.side else ENLARGE_FROM, min(2 * side, square.side)
-        small, narrow = shrunk(seen, gap, (side, side))
-        first = enlarged(answer, small).where(narrow, small)
-        answer = draw_from(first, sigma, narrow, refiner, noise, steps=steps, eta=eta, resample=1)
-        if side == square.side:
-            return square.put(answer, y)
+    Attributes:
+        prior: the class-conditional prior, with classifier-free guidance if any.
+        classifier, scale: classifier guidance; none if the scale is 0.
+        label: (1,) int64.
+        refiner: prior that refines the fill up to full size.
+        window: side of the images that the prior receives.
+        steps, resample, eta: as in `complete`.
+    """
+
+    prior: Denoiser
+    classifier: NoisyClassifier
+    scale: float
+    label: Tensor
+    refiner: Denoiser
+    window: int
+    steps: int
+    resample: int
+    eta: float
+
+    def fill(self, y: Tensor, part: Tensor, unknown: Tensor, noise: ImageNoise) -> Tensor:
+        """Return a photo y (1, C, H, W) with `part` filled.
+
+        part, unknown: (1, 1, H, W) bool; `unknown` also contains the pixels that are filled later.
+        """
+        from restorekit.builtin.hole_filling import sample_hole
+        from restorekit.builtin.holes import bounding_square, downsample, upsample
+
+        square = bounding_square(part, self.window)
+        # Pixels outside the photo are unknown too.
+        image, hole = square.crop(y, 0.0), square.crop(unknown.float(), 1.0) > 0
+        result = self._generate(image, hole, square.crop(part.float(), 0.0), noise)
+        side = self.window
+        # Refine at least once, even at the same size: the refiner is a better prior of photos and removes seams.
+        while True:
+            sigma, side = (REFINE_SIGMA if side == square.side else UPSAMPLED_SIGMA), min(2 * side, square.side)
+            small, small_hole = downsample(image, hole, (side, side))
+            initial = upsample(result, small).where(small_hole, small)
+            result = sample_hole(
+                initial, sigma, small_hole, self.refiner, noise, steps=self.steps, eta=self.eta, resample=1
+            )
+            if side == square.side:
+                return square.paste(result, y)
+
+    def _generate(self, image: Tensor, hole: Tensor, part: Tensor, noise: ImageNoise) -> Tensor:
+        """Fill the hole of a square image, downsampled to the prior's window, under guidance."""
+        from restorekit.builtin.hole_filling import SAMPLE_SIGMA, mean_fill, sample_hole
+        from restorekit.builtin.holes import downsample
+
+        size = (self.window, self.window)
+        small, small_hole = downsample(image, hole, size)
+        prior = self._guided(downsample(part, part > 0, size)[1])
+        # The refiner's mean fill has the lighting of the surroundings, which a prior for small images lacks.
+        if self.refiner.info.supports_holes and not small_hole.all():
+            initial, sigma = mean_fill(self.refiner, small, small_hole), SAMPLE_SIGMA
+        else:
+            initial, sigma = small.masked_fill(small_hole, 0), prior.info.sigma_max
+            if prior.info.partial_noise:
+                sigma = min(sigma, SCRATCH_SIGMA)
+        return sample_hole(
+            initial,
+            sigma,
+            small_hole,
+            prior,
+            noise,
+            steps=self.steps,
+            eta=self.eta,
+            resample=self.resample,
+            clip=not self.scale,
+        )
+
+    def _guided(self, part: Tensor) -> Denoiser:
+        """Return the prior of the class with classifier guidance; a small classifier sees a square around `part`."""
+        from restorekit.builtin.holes import centered_origin
+
+        if not self.scale:
+            return rk.Labelled(self.prior, self.label)
+        size = self.classifier.size
+        place = None if size == self.window else centered_origin(part, size)
+        return rk.Labelled(rk.ClassifierGuided(self.prior, self.classifier, self.scale, place=place), self.label)
 
 
-# What surrounds a hole says its class already: another one takes more guidance than samples of nothing (1 to 3), and of
-# both kinds (looked at and judged on four training photos).
-GUIDANCE, FREE = 10.0, 3.0
-# Where drawing starts from nothing, if told what is clean: noise that hides everything but the mean of a hole.
-SURE_FROM = 20.0
-# Where the refiner, which knows no classes, starts: more noise would hide what the class drew (at 0.5 a second
-# classifier named 61 % of 18 fills as asked, at 0.1 and 0.2 83 %, without refining 94 %).
-JOIN_FROM, ENLARGE_FROM = 0.1, 0.2
-# Window of a prior of any size.
-LEAST = 64
+# The surroundings of a hole already suggest a class; another class requires more guidance than unconditional samples
+# do (1 to 3), and both kinds of guidance (selected visually and by a second classifier on four training photos).
+CLASSIFIER_SCALE, CFG_SCALE = 10.0, 3.0
+# First sigma of sampling from noise if the prior receives the known pixels without noise: it hides all but the mean of
+# the hole.
+SCRATCH_SIGMA = 20.0
+# First sigma of the refiner at the same size and after upsampling. The refiner ignores the class: more noise would hide
+# it (a second classifier recognized the class in 61 % of 18 fills at 0.5, in 83 % at 0.1 and 0.2, and in 94 % without
+# refinement).
+REFINE_SIGMA, UPSAMPLED_SIGMA = 0.1, 0.2
+# Smallest window of a prior that accepts any size.
+MIN_WINDOW = 64
 
 
 def examples() -> dict[str, dict[str, object]]:
-    """What `restorekit plugins doctor` calls the recipe with: a stand-in for a prior fits no classifier."""
-    return {"complete": {"guidance": 0, "steps": 2}}
+    """Return options for `restorekit plugins doctor`, whose Gaussian prior has no matching classifier."""
+    return {"complete": {"classifier_scale": 0, "steps": 2}}
 
 
 @rk.hookimpl
 def register_recipes(register):  # type: ignore[no-untyped-def]
-    """Bring `complete`."""
+    """Register `complete`."""
     register(complete)

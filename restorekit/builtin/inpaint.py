@@ -1,4 +1,4 @@
-"""Fill the pixels that a mask marks."""
+"""Fill the masked pixels."""
 
 from __future__ import annotations
 
@@ -13,51 +13,56 @@ if TYPE_CHECKING:
     from restorekit import Denoiser, ImageNoise
 
 
-@rk.recipe("inpaint", model="ddpm-fill", samples=True)
+@rk.recipe("inpaint", model="ddpm-fill", samples=True, keeps_pixels=True)
 def inpaint(
     y: Tensor,
     prior: Denoiser,
     noise: ImageNoise,
     *,
-    mask: Annotated[Tensor, rk.SideImage("White marks the pixels to fill.")],
+    mask: Annotated[Tensor, rk.ImageOption("White marks the pixels to fill.")],
     mode: Annotated[
         Literal["auto", "mean", "sample"],
         rk.Option(
-            "mean: the least-squares answer; sample: one plausible answer; "
+            "mean: least-squares estimate; sample: one plausible result; "
             "auto: mean for narrow holes, sample for wide ones."
         ),
     ] = "auto",
-    steps: Annotated[int, rk.Option("Noise levels visited.", min=1, max=1000)] = 30,
+    steps: Annotated[int, rk.Option("Number of noise levels.", min=1, max=1000)] = 30,
     method: Annotated[
         Literal["auto", "ddnm", "langevin"],
         rk.Option(
-            "How --mode sample draws: ddnm, or langevin: annealed, as NCSN's authors inpaint; "
-            "auto: langevin for a prior that knows only its own noise levels."
+            "Sampler of --mode sample. ddnm: DDIM with data consistency; langevin: annealed Langevin dynamics, as "
+            "in NCSN; auto: langevin for a prior with fixed noise levels, ddnm for others."
         ),
     ] = "auto",
-    inner_steps: Annotated[int, rk.Option("Updates at every level of --method langevin.", min=1, max=1000)] = 10,
-    resample: Annotated[int, rk.Option("Passes of every level of --method ddnm (RePaint).", min=1, max=100)] = 1,
-    eta: Annotated[float, rk.Option("Share of fresh noise of --method ddnm (DDIM).", min=0, max=1)] = 0.85,
+    inner_steps: Annotated[
+        int, rk.Option("Number of updates per noise level with --method langevin.", min=1, max=1000)
+    ] = 10,
+    resample: Annotated[
+        int, rk.Option("Number of passes per noise level with --method ddnm (RePaint).", min=1, max=100)
+    ] = 1,
+    eta: Annotated[float, rk.Option("Fraction of fresh noise with --method ddnm (DDIM).", min=0, max=1)] = 0.85,
     scales: Annotated[
         int | Literal["auto"],
         rk.Option(
-            "Sizes, each half of the next, at which --method ddnm fills a hole one after the other; "
-            "auto: as many as make the hole narrow.",
+            "Number of sizes, each half of the next, at which --method ddnm fills a hole, smallest first; "
+            "auto: as many as are required to make the hole narrow.",
             min=1,
             max=8,
         ),
     ] = "auto",
 ) -> Tensor:
-    """Fill the pixels that a mask marks; all others come back bit for bit.
+    """Fill the masked pixels; all other pixels stay bit-identical.
 
-    mean: a plug-and-play loop of denoising at falling noise levels (DPIR, Zhang et al. 2021), from a smooth fill; of a
-    prior that fills (see `Denoiser`) its own E[x0 | known pixels], the mean over four turns of the image
-    (self-ensemble, Timofte et al. 2016), and a short loop after it.
-    sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022), a prior of
-    partial noise being told which pixels are clean, one that fills starting from its own fill under noise of sigma 1
-    (on two photos with squares of 40 pixels 1.1 and 2.3 dB better than from sigma 4; spread that the prior has beyond
-    sigma 1 is lost), and wide holes being filled at a small size first; or annealed
-    Langevin dynamics (Song and Ermon 2019, algorithm 2, with Leimkuhler and Matthews' updates).
+    mean: a plug-and-play loop of denoising at decreasing noise levels (DPIR, Zhang et al. 2021), from a smooth fill. A
+    prior that supports holes (see `PriorInfo`) starts from E[x0 | known pixels], averaged over four views of
+    the image (self-ensemble, Timofte et al. 2016), and needs only a short loop.
+
+    sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022). A prior
+    with partial noise receives the known pixels without noise. A prior that supports holes starts from its mean fill
+    with noise of sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4,
+    but posterior spread beyond sigma 1 is lost. Wide holes are filled at a small size first. With --method langevin:
+    annealed Langevin dynamics (Song and Ermon 2019, algorithm 2, with the updates of Leimkuhler and Matthews).
     """
     import warnings
 
@@ -66,92 +71,95 @@ def inpaint(
     from restorekit.builtin.holes import hole_width, scales_for
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
-    annealed = method == "langevin" or (method == "auto" and prior.levels is not None)
+    annealed = method == "langevin" or (method == "auto" and prior.info.levels is not None)
     filled = []
-    for i, hole in enumerate(holes.split(1)):
-        image, own = y[i : i + 1], rk.ImageNoise([noise.seeds[i]])
+    for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
-            text = "the mask marks nothing: the photo is returned as it is"
-            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
+            warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
             filled.append(image)
             continue
-        mean = mode == "mean" or (mode == "auto" and hole_width(hole) <= NARROW)
+        mean = mode == "mean" or (mode == "auto" and hole_width(hole) <= NARROW_WIDTH)
         if hole.all():
-            text = f"the mask marks everything: {'the mean' if mean else 'a sample'} of the prior"
+            text = f"the mask covers the whole image; the result is {'the mean' if mean else 'a sample'} of the prior"
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
         if mean:
             filled.append(_mean(image, hole, prior, steps))
         elif annealed:
-            filled.append(_langevin(image, hole, prior, own, steps, inner_steps))
+            filled.append(_langevin(image, hole, prior, image_noise, steps, inner_steps))
         else:
             count = scales_for(hole) if scales == "auto" else int(scales)
-            filled.append(_sample(image, hole, prior, own, steps, resample, eta, count))
+            filled.append(_sample(image, hole, prior, image_noise, steps, resample, eta, count))
     return torch.where(holes, torch.cat(filled), y)
 
 
 def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
-    """The least-squares answer for one image (1, C, H, W)."""
+    """Return the least-squares estimate of one image (1, C, H, W)."""
     import torch
 
-    from restorekit.builtin.drawing import view_of
+    from restorekit.builtin.hole_filling import restrict_to_hole
+    from restorekit.priors.self_ensemble import N_VIEWS, self_ensemble_view
 
-    known, first = rk.Masking(~hole), rk.smooth_fill(y, hole)
-    # Every step sees the image turned another way, so that what the network prefers by accident cancels.
-    views = [view_of(rk.turned(prior, 3 * i % rk.TURNS), hole, first) for i in range(rk.TURNS)]
-    high = MEAN_FROM
-    if prior.fills:
-        turns = min(steps, FILL_TURNS)
-        first = torch.stack([rk.denoise_at(view, first, math.inf) for view in views[:turns]]).mean(0)
-        views = views[turns:] + views[:turns]
-        steps, high = min(steps - turns, REFINE_STEPS), REFINE_FROM
+    operator, estimate = rk.Masking(~hole), rk.smooth_fill(y, hole)
+    # Every step uses another view of the image, so that errors of the network that depend on orientation cancel.
+    views = [restrict_to_hole(self_ensemble_view(prior, 3 * i % N_VIEWS), hole, estimate) for i in range(N_VIEWS)]
+    sigma_max = MEAN_SIGMA_MAX
+    if prior.info.supports_holes:
+        count = min(steps, FILL_VIEWS)
+        estimate = torch.stack([rk.denoise_at(view, estimate, math.inf) for view in views[:count]]).mean(0)
+        views = views[count:] + views[:count]
+        steps, sigma_max = min(steps - count, REFINE_STEPS), REFINE_SIGMA_MAX
         if not steps:
-            return first
-    ladder = rk.geometric_ladder(high, MEAN_TO, steps)
+            return estimate
+    ladder = rk.geometric_ladder(sigma_max, SIGMA_MIN, steps)
     for i, sigma in enumerate(ladder[:-1].tolist()):
         ladder[i] = rk.known_sigma(prior, sigma)
-    return rk.plug_and_play(views, known, known.forward(y), first, ladder)
+    return rk.plug_and_play(views, operator, operator.forward(y), estimate, ladder)
 
 
 def _sample(
     y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float, scales: int
 ) -> Tensor:
-    """One plausible answer for one image (1, C, H, W)."""
-    from restorekit.builtin.drawing import DRAW_FROM, FILL_FROM, SCALE_FROM, draw_from, fill_of
-    from restorekit.builtin.holes import enlarged, halved
+    """Return one plausible result for one image (1, C, H, W)."""
+    from restorekit.builtin.hole_filling import MEAN_FILL_SIGMA, SAMPLE_SIGMA, UPSAMPLED_SIGMA, mean_fill, sample_hole
+    from restorekit.builtin.holes import halve, upsample
 
     if scales > 1 and not hole.all():
-        small = _sample(*halved(y, hole), prior, noise, steps, resample, eta, scales - 1)
-        first, sigma = enlarged(small, y).where(hole, y), SCALE_FROM
-    elif prior.fills and not hole.all():
-        first, sigma = fill_of(prior, y, hole), FILL_FROM
+        small = _sample(*halve(y, hole), prior, noise, steps, resample, eta, scales - 1)
+        initial, sigma = upsample(small, y).where(hole, y), UPSAMPLED_SIGMA
+    elif prior.info.supports_holes and not hole.all():
+        initial, sigma = mean_fill(prior, y, hole), MEAN_FILL_SIGMA
     else:
-        first, sigma = rk.smooth_fill(y, hole), DRAW_FROM
-    return draw_from(first, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
+        initial, sigma = rk.smooth_fill(y, hole), SAMPLE_SIGMA
+    return sample_hole(initial, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
 
 
 def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, inner_steps: int) -> Tensor:
-    """One plausible answer for one image (1, C, H, W), from a uniform start as its authors have it; few updates are
-    made so long that they do for the authors' 100."""
+    """Return one plausible result for one image (1, C, H, W), from a uniform start as in Song and Ermon 2019.
+
+    Their 100 updates per level are replaced by fewer, larger ones; see `sample_langevin`.
+    """
     import torch
 
-    from restorekit.builtin.drawing import DRAW_FROM
+    from restorekit.builtin.hole_filling import SAMPLE_SIGMA
+    from restorekit.priors.tiled import only_where
 
-    known = rk.Masking(~hole)
+    operator = rk.Masking(~hole)
     start = 2 * torch.special.ndtr(noise.like(y)) - 1
-    ladder = rk.ladder_for(prior, steps, sigma_max=DRAW_FROM)
-    local, seen = rk.only_where(prior, hole), known.forward(y)
-    return rk.sample_langevin(local, start, ladder, noise, inner_steps=inner_steps, operator=known, y=seen)
+    ladder = rk.ladder_for(prior, steps, sigma_max=SAMPLE_SIGMA)
+    local, known = only_where(prior, hole), operator.forward(y)
+    return rk.sample_langevin(local, start, ladder, noise, inner_steps=inner_steps, operator=operator, y=known)
 
 
-# Holes up to this many pixels wide are filled with the mean.
-NARROW = 12.0
-# First and last sigma of the plug-and-play loop, from a smooth fill and from the prior's own.
-MEAN_FROM, REFINE_FROM, MEAN_TO = 0.3, 0.03, 0.01
-# Ways that a prior that fills sees the image before that loop, and the loop's steps then: more change nothing.
-FILL_TURNS, REFINE_STEPS = 4, 4
+# Holes up to this width in pixels are filled with the mean.
+NARROW_WIDTH = 12.0
+# First sigma of the plug-and-play loop from a smooth fill and from the mean fill of the prior, and its last sigma.
+MEAN_SIGMA_MAX, REFINE_SIGMA_MAX, SIGMA_MIN = 0.3, 0.03, 0.01
+# For a prior that supports holes: number of views that its mean fill averages, and largest number of loop steps after
+# it; more steps do not change the result.
+FILL_VIEWS, REFINE_STEPS = 4, 4
 
 
 @rk.hookimpl
 def register_recipes(register):  # type: ignore[no-untyped-def]
-    """Bring `inpaint`."""
+    """Register `inpaint`."""
     register(inpaint)

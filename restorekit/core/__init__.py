@@ -1,1 +1,1 @@
-"""Values that everything else is made of. Nothing here imports another part of restorekit."""
+"""Core types and functions. This package imports nothing from restorekit except its errors."""

@@ -1,4 +1,4 @@
-"""Base of every configuration that is written to a file: frozen, and an unknown key is an error."""
+"""Base class of configurations that are stored in files: immutable, without unknown keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    """A value read from TOML or from a weights header."""
+    """A configuration read from TOML or from the header of a weights file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -1,4 +1,4 @@
-"""Operators that look at neighbourhoods: blur and down-sampling."""
+"""Operators on neighbourhoods of pixels: blur and downsampling."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.core.operators import conjugate_gradients
-from restorekit.core.spectrum import Spectrum, hartley, padded
+from restorekit.core.conjugate_gradients import conjugate_gradients
+from restorekit.core.svd import SVD, hartley, padded
 
-# Singular values below this share of the largest count as zero in a pseudo-inverse.
+# Singular values below this fraction of the largest are treated as 0 in a pseudo-inverse.
 RANK = 1e-6
-# Relative residual at which the damped solution of a valid blur is good enough: far below any noise.
-NEAR_ENOUGH = 1e-5
+# Relative residual of the damped solution of a valid blur; far below any noise.
+VALID_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class Blur:
-    """A x = kernel * x, the convolution of every channel.
+    """A x = kernel * x, the convolution of every channel with a kernel.
 
     Arguments:
-        kernel: (h, w), both odd; its middle stays in place.
-        boundary: circular: the image goes on at its other side, and the Fourier transform makes everything exact and
-            fast; zero: beyond the border there is nothing, convolved directly, solved by conjugate gradients; valid:
-            y is the inner part of the blurred image, (H - h + 1, W - w + 1), to which nothing beyond the border
-            contributes: the photo of a scene that goes on outside (Almeida and Figueiredo 2013, IEEE TIP 22(8)).
+        kernel: (h, w), both odd; its center is the origin.
+        boundary: "circular": periodic, exact and fast by FFT. "zero": zero padding, by direct convolution, inverted by
+            conjugate gradients. "valid": y is the inner part of the blurred image, (H - h + 1, W - w + 1), to which no
+            pixel outside x contributes: the photo of a scene that extends beyond it (Almeida and Figueiredo 2013, IEEE
+            TIP 22(8)).
     """
 
     kernel: Tensor
@@ -35,16 +35,16 @@ class Blur:
 
     def __post_init__(self) -> None:
         if self.kernel.ndim != 2 or not all(side % 2 for side in self.kernel.shape):
-            raise ValueError(f"Blur: the kernel is {tuple(self.kernel.shape)}, allowed: two odd sides")
+            raise ValueError(f"Blur: found a kernel of {tuple(self.kernel.shape)}, allowed: odd height and width")
 
     def _spectrum(self, x: Tensor) -> Tensor:
         """Fourier transform (H, W / 2 + 1) of the kernel at the size of x."""
         height, width = x.shape[-2:]
-        placed = x.new_zeros(height, width)
+        padded_kernel = x.new_zeros(height, width)
         rows = (torch.arange(self.kernel.shape[0]) - self.kernel.shape[0] // 2) % height
         columns = (torch.arange(self.kernel.shape[1]) - self.kernel.shape[1] // 2) % width
-        place = rows[:, None].expand(self.kernel.shape), columns.expand(self.kernel.shape)
-        spectrum: Tensor = torch.fft.rfft2(placed.index_put(place, self.kernel.to(x), accumulate=True))
+        index = rows[:, None].expand(self.kernel.shape), columns.expand(self.kernel.shape)
+        spectrum: Tensor = torch.fft.rfft2(padded_kernel.index_put(index, self.kernel.to(x), accumulate=True))
         return spectrum
 
     def _filtered(self, x: Tensor, spectrum: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Blur:
         return filtered
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W), of a valid boundary (N, C, H - h + 1, W - w + 1)."""
+        """(N, C, H, W) -> (N, C, H, W); with a valid boundary (N, C, H - h + 1, W - w + 1)."""
         if self.boundary == "zero":
             return self._convolved(x, self.kernel.flip(0, 1))
         blurred = self._filtered(x, self._spectrum(x))
@@ -62,21 +62,20 @@ class Blur:
         """Correlation with the kernel."""
         if self.boundary == "zero":
             return self._convolved(y, self.kernel)
-        whole = y if self.boundary == "circular" else F.pad(y, self.reach)
-        return self._filtered(whole, self._spectrum(whole).conj())
+        full = y if self.boundary == "circular" else F.pad(y, self.reach)
+        return self._filtered(full, self._spectrum(full).conj())
 
     @property
     def reach(self) -> tuple[int, int, int, int]:
-        """Pixels that the kernel reaches to the left, right, top and bottom, as `F.pad` takes them."""
-        tall, wide = (side // 2 for side in self.kernel.shape)
-        return wide, wide, tall, tall
+        """Extent of the kernel to the left, right, top and bottom of its center, in the order of `F.pad`."""
+        vertical, horizontal = (side // 2 for side in self.kernel.shape)
+        return horizontal, horizontal, vertical, vertical
 
     def _inner(self, x: Tensor) -> Tensor:
-        if any(side < least for side, least in zip(x.shape[-2:], self.kernel.shape, strict=True)):
-            raise ValueError(
-                f"Blur: {tuple(x.shape[-2:])} pixels, allowed: the kernel's {tuple(self.kernel.shape)} or more"
-            )
-        return F.pad(x, tuple(-side for side in self.reach))
+        if any(side < extent for side, extent in zip(x.shape[-2:], self.kernel.shape, strict=True)):
+            found, allowed = tuple(x.shape[-2:]), tuple(self.kernel.shape)
+            raise ValueError(f"Blur: found {found} pixels, allowed: the size of the kernel, {allowed}, or more")
+        return F.pad(x, tuple(-margin for margin in self.reach))
 
     def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         channels = x.shape[1]
@@ -84,7 +83,7 @@ class Blur:
         return F.conv2d(x, repeated, padding=tuple(side // 2 for side in weight.shape), groups=channels)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """A^+ y; frequencies that the kernel takes away stay 0."""
+        """A^+ y; frequencies that the kernel removes stay 0."""
         if self.boundary != "circular":
             return conjugate_gradients(lambda v: self.adjoint(self.forward(v)), self.adjoint(y))
         spectrum = self._spectrum(y)
@@ -96,41 +95,41 @@ class Blur:
         """(A A^T + damping I)^-1 y."""
         if self.boundary == "zero":
             return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)
-        whole = y if self.boundary == "circular" else F.pad(y, self.reach)
-        inverse = 1 / (self._spectrum(whole).abs() ** 2 + damping)
+        full = y if self.boundary == "circular" else F.pad(y, self.reach)
+        inverse = 1 / (self._spectrum(full).abs() ** 2 + damping)
         if self.boundary == "circular":
             return self._filtered(y, inverse)
         return conjugate_gradients(
             lambda v: self.forward(self.adjoint(v)) + damping * v,
             y,
             precondition=lambda v: self._inner(self._filtered(F.pad(v, self.reach), inverse)),
-            enough=NEAR_ENOUGH,
+            tolerance=VALID_TOLERANCE,
         )
 
-    def svd(self, x: Tensor) -> Spectrum | None:
-        """Of the circular blur, in the basis of Hartley's transform; None for other boundaries.
+    def svd(self, x: Tensor) -> SVD | None:
+        """The decomposition of a circular blur, in the basis of the Hartley transform; None for other boundaries.
 
-        With the kernel's Fourier transform k = |k| exp(i phase), A = P H |k| H, where H is Hartley's transform, which
-        diagonalises the symmetric part |k|, and P the convolution with exp(i phase), which is real and orthogonal. So
-        V = H, S = |k| and U = P H.
+        With the kernel's Fourier transform k = |k| exp(i phase), A = P H |k| H, where H is the Hartley transform, which
+        diagonalizes the symmetric part |k|, and P is the convolution with exp(i phase), which is real and orthogonal.
+        So V = H, S = |k| and U = P H.
         """
         if self.boundary != "circular":
             return None
         half, shape = self._spectrum(x), x.shape[-2:]
-        whole = torch.fft.fft2(torch.fft.irfft2(half, shape)).abs()
-        size = half.abs()
-        phase = torch.where(size > 0, half / size.clamp(min=1e-30), 1)
-        seen = whole > 0
-        return Spectrum(whole, hartley, hartley, lambda y: seen * hartley(self._filtered(y, phase.conj())))
+        values = torch.fft.fft2(torch.fft.irfft2(half, shape)).abs()
+        magnitude = half.abs()
+        phase = torch.where(magnitude > 0, half / magnitude.clamp(min=1e-30), 1)
+        nonzero = values > 0
+        return SVD(values, hartley, hartley, lambda y: nonzero * hartley(self._filtered(y, phase.conj())))
 
 
 @dataclass(frozen=True)
 class Downsample:
-    """A x = x at 1 / factor of the size, which must divide height and width.
+    """A x = x downsampled by an integer factor, which must divide height and width.
 
     Arguments:
         factor: 2 or more.
-        kind: bicubic, anti-aliased as Pillow and torch have it; box: the mean of factor x factor pixels.
+        kind: "bicubic": with antialiasing, like Pillow and torch; "box": the mean of factor x factor pixels.
     """
 
     factor: int
@@ -138,12 +137,12 @@ class Downsample:
 
     def __post_init__(self) -> None:
         if self.factor < 2:
-            raise ValueError(f"Downsample: factor {self.factor}, allowed: 2 or more")
+            raise ValueError(f"Downsample: found factor {self.factor}, allowed: 2 or more")
 
-    def _along(self, length: int, x: Tensor) -> Tensor:
-        """The matrix (length / factor, length) of one direction."""
+    def _matrix(self, length: int, x: Tensor) -> Tensor:
+        """The resampling matrix (length / factor, length) of one dimension."""
         if length % self.factor:
-            raise ValueError(f"Downsample: a side of {length}, allowed: multiples of {self.factor}")
+            raise ValueError(f"Downsample: found a side of {length}, allowed: multiples of {self.factor}")
         eye = torch.eye(length, dtype=torch.float64)[:, None, None]
         if self.kind == "box":
             small = F.avg_pool2d(eye, (1, self.factor))
@@ -151,38 +150,39 @@ class Downsample:
             small = F.interpolate(eye, (1, length // self.factor), mode="bicubic", antialias=True, align_corners=False)
         return small[:, 0, 0].T.to(x)
 
-    def _both(self, x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-        return self._along(x.shape[-2] * scale, x), self._along(x.shape[-1] * scale, x)
+    def _matrices(self, x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+        """The resampling matrices of rows and columns for images `scale` times the size of x."""
+        return self._matrix(x.shape[-2] * scale, x), self._matrix(x.shape[-1] * scale, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H / factor, W / factor)."""
-        rows, columns = self._both(x, 1)
+        rows, columns = self._matrices(x, 1)
         return rows @ x @ columns.T
 
     def adjoint(self, y: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, C, factor h, factor w)."""
-        rows, columns = self._both(y, self.factor)
+        rows, columns = self._matrices(y, self.factor)
         return rows.T @ y @ columns
 
     def pinv(self, y: Tensor) -> Tensor:
         """A^+ y."""
-        rows, columns = (torch.linalg.pinv(side.double()).to(y) for side in self._both(y, self.factor))
+        rows, columns = (torch.linalg.pinv(side.double()).to(y) for side in self._matrices(y, self.factor))
         result: Tensor = rows @ y @ columns.T
         return result
 
     def solve(self, y: Tensor, damping: float) -> Tensor:
-        """(A A^T + damping I)^-1 y, by the eigenvectors of both directions."""
-        grams = [side.double() @ side.double().T for side in self._both(y, self.factor)]
+        """(A A^T + damping I)^-1 y, by the eigenvectors of both dimensions."""
+        grams = [side.double() @ side.double().T for side in self._matrices(y, self.factor)]
         (a, u), (b, v) = (torch.linalg.eigh(gram) for gram in grams)
         result: Tensor = u @ (u.T @ y.double() @ v / (a[:, None] * b + damping)) @ v.T
         return result.to(y)
 
-    def svd(self, x: Tensor) -> Spectrum:
-        """The products of the decompositions of both directions."""
-        (u, rows, v), (s, columns, w) = (torch.linalg.svd(side.double()) for side in self._both(x, 1))
+    def svd(self, x: Tensor) -> SVD:
+        """The product of the decompositions of both dimensions."""
+        (u, rows, v), (s, columns, w) = (torch.linalg.svd(side.double()) for side in self._matrices(x, 1))
         u, v, s, w = (side.to(x) for side in (u, v, s, w))
         height, width = x.shape[-2:]
-        return Spectrum(
+        return SVD(
             torch.outer(padded(rows, height, -1), padded(columns, width, -1)).to(x),
             lambda image: v @ image @ w.T,
             lambda coefficients: v.T @ coefficients @ w,
@@ -191,28 +191,28 @@ class Downsample:
 
 
 def laplacian(x: Tensor) -> Tensor:
-    """Differences to the four neighbours, mirrored at the border: symmetric, (N, C, H, W)."""
+    """Sum of the differences to the four neighbours, mirrored at the border; symmetric, (N, C, H, W)."""
     down, right = x.diff(dim=-2), x.diff(dim=-1)
     return F.pad(down, (0, 0, 0, 1)) - F.pad(down, (0, 0, 1, 0)) + F.pad(right, (0, 1)) - F.pad(right, (1, 0))
 
 
 def gaussian_kernel(sigma: float) -> Tensor:
-    """Gaussian of standard deviation sigma pixels, cut at 3 sigma, of sum 1: (2 r + 1, 2 r + 1), float64."""
+    """Gaussian kernel of standard deviation sigma pixels, truncated at 3 sigma: (2 r + 1, 2 r + 1), sum 1, float64."""
     if not sigma > 0:
-        raise ValueError(f"gaussian_kernel: sigma is {sigma}, allowed: above 0")
-    reach = max(1, round(3 * sigma))
-    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
-    return torch.outer(line, line) / line.sum() ** 2
+        raise ValueError(f"gaussian_kernel: found sigma {sigma}, allowed: above 0")
+    radius = max(1, round(3 * sigma))
+    profile = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
+    return torch.outer(profile, profile) / profile.sum() ** 2
 
 
 def motion_kernel(length: int, degrees: float) -> Tensor:
-    """A line of `length` pixels through the middle, at an angle from the x axis upwards: odd sides, sum 1, float64."""
+    """Motion blur kernel: a centered line of `length` pixels, rotated counter-clockwise; odd sides, sum 1, float64."""
     if length < 1:
-        raise ValueError(f"motion_kernel: length is {length}, allowed: 1 or more")
+        raise ValueError(f"motion_kernel: found length {length}, allowed: 1 or more")
     side = length + 1 - length % 2
-    reach = torch.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * length, dtype=torch.float64)
+    position = torch.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * length, dtype=torch.float64)
     angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
-    columns, rows = side // 2 + reach * angle.cos(), side // 2 - reach * angle.sin()
+    columns, rows = side // 2 + position * angle.cos(), side // 2 - position * angle.sin()
     kernel = torch.zeros(side, side, dtype=torch.float64)
     for row, column in (
         (rows.floor(), columns.floor()),
@@ -222,6 +222,6 @@ def motion_kernel(length: int, degrees: float) -> Tensor:
     ):
         weight = (1 - (rows - row).abs()) * (1 - (columns - column).abs())
         inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
-        place = row[inside].long(), column[inside].long()
-        kernel.index_put_(place, weight[inside], accumulate=True)
+        index = row[inside].long(), column[inside].long()
+        kernel.index_put_(index, weight[inside], accumulate=True)
     return kernel / kernel.sum()

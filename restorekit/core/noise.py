@@ -1,4 +1,4 @@
-"""Randomness of a run: one generator per image, so that results do not depend on the batch."""
+"""Random numbers of a run: one generator per image, so that results do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def image_seed(run_seed: int, name: str) -> int:
-    """Seed of one image of a run, in [0, 2^63), from the run's seed and the image's name."""
+    """Return the seed of one image, in [0, 2^63), given the seed of the run and the name of the image."""
     digest = hashlib.sha256(f"{run_seed}\0{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 class ImageNoise:
-    """Standard normal noise with one generator per image; drawn on the CPU, so equal on every device.
+    """Standard normal noise with one generator per image, generated on the CPU so that it is the same on every device.
 
     Arguments:
         seeds: one seed per image of the batch.
@@ -29,9 +29,13 @@ class ImageNoise:
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def split(self) -> list[ImageNoise]:
+        """Return one `ImageNoise` per image, each starting from its seed."""
+        return [ImageNoise([seed]) for seed in self.seeds]
+
     def like(self, x: Tensor) -> Tensor:
-        """Noise for x (N, C, H, W), N equal to the number of seeds: the same shape, dtype and device."""
+        """Return noise of the shape, dtype and device of x (N, C, H, W), where N is the number of seeds."""
         if x.shape[0] != len(self._generators):
-            raise ValueError(f"ImageNoise: {x.shape[0]} images, but {len(self._generators)} generators")
-        draws = [torch.randn(x.shape[1:], generator=g, dtype=torch.float32) for g in self._generators]
-        return torch.stack(draws).to(x)
+            raise ValueError(f"ImageNoise: found {x.shape[0]} images, allowed: {len(self)}, one for each seed")
+        samples = [torch.randn(x.shape[1:], generator=g, dtype=torch.float32) for g in self._generators]
+        return torch.stack(samples).to(x)

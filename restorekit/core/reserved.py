@@ -1,39 +1,41 @@
-"""Names that restorekit itself uses, so that a recipe cannot have them."""
+"""Names that restorekit uses itself and that recipes therefore cannot use."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from restorekit.core.recipe import ClassLabel, Recipe, SideImage
+from restorekit.core.options import ClassOption, ImageOption
+from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError
 
-# Commands of restorekit itself.
+# Commands of restorekit.
 COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers")
-# A folder for each prior that ships with restorekit, of its name.
+# The folder of the bundled priors, with one subfolder for each, named like the prior.
 BUNDLED = Path(__file__).parent.parent / "weights"
-# Names of `restorekit.sampling.solvers.SOLVERS`, said here since that needs torch and `restorekit --help` does not.
+# Names of `restorekit.sampling.solvers.SOLVERS`, repeated here because that module imports torch, which
+# `restorekit --help` must not do.
 SOLVERS = ("repaint", "ddnm", "ddnm-plus", "ddrm", "pigdm", "dps", "diffpir", "langevin", "dpir")
-# Options of every recipe's command.
+# Options of the command of every recipe.
 COMMON = ("model", "output", "format", "overwrite", "seed", "batch", "device", "precision", "tile")
-# Further names on the command line and among the arguments of `restorekit.NAME(...)`.
+# Other names on the command line and among the arguments of `restorekit.NAME(...)`.
 OTHERS = ("inputs", "help", "samples", "image", "recipe")
 
 
-def own_names(recipe: Recipe) -> list[str]:
-    """Names of the options that a recipe's parameters become."""
+def option_names(recipe: Recipe) -> list[str]:
+    """Return the names of the command-line options of a recipe."""
     names: list[str] = []
     for parameter in recipe.parameters:
         names.append(parameter.name)
-        if isinstance(parameter.spec, SideImage) and parameter.spec.invertible:
+        if isinstance(parameter.spec, ImageOption) and parameter.spec.invertible:
             names.append(f"invert_{parameter.name}")
-        if isinstance(parameter.spec, ClassLabel):
+        if isinstance(parameter.spec, ClassOption):
             names.append("labels")
     return names
 
 
 def check_names(recipe: Recipe) -> None:
-    """OptionError when an option of a recipe is named like one that every recipe has, or like another of its own."""
-    names = own_names(recipe)
+    """Raise OptionError if two options of a recipe share a name, or one has the name of an option of all recipes."""
+    names = option_names(recipe)
     for name in names:
         if name in COMMON or name in OTHERS:
             raise OptionError(f"recipe {recipe.name!r}: every recipe has an option {name!r}; allowed: other names")

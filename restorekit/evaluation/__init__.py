@@ -1,1 +1,1 @@
-"""Measuring priors on fixed degradations, beside classical methods in the same run."""
+"""Evaluation of priors on fixed degradations, compared with classical methods in the same run."""

@@ -1,7 +1,7 @@
-"""Classical methods, from libraries: scikit-image, and OpenCV and BM3D where they are installed.
+"""Classical methods from libraries: scikit-image, and OpenCV and BM3D if they are installed.
 
-Denoisers take (noisy (C, H, W) in [-1, 1], sigma in the same unit), fillers (image (C, H, W), hole (1, H, W) bool),
-deblurring (blurred (C, H, W), kernel (h, w)).
+Images are (C, H, W) in [-1, 1]. Denoisers take (noisy image, sigma in the same unit), fillers (image, hole (1, H, W)
+bool), deblurring methods (blurred image, kernel (h, w)).
 """
 
 from __future__ import annotations
@@ -22,52 +22,55 @@ Denoise = Callable[[Tensor, float], Tensor]
 Fill = Callable[[Tensor, Tensor], Tensor]
 
 
-def _last(x: Tensor) -> NDArray[np.float64]:
-    """(H, W, C) in [0, 1]."""
+def _to_numpy(x: Tensor) -> NDArray[np.float64]:
+    """Return an image (C, H, W) in [-1, 1] as (H, W, C) in [0, 1]."""
     return (np.asarray(x.double()).transpose(1, 2, 0) + 1) / 2
 
 
-def _first(x: NDArray[Any]) -> Tensor:
+def _to_tensor(x: NDArray[Any]) -> Tensor:
+    """Return an image (H, W, C) or (H, W) in [0, 1] as (C, H, W) in [-1, 1]."""
     x = x[..., None] if x.ndim == 2 else x
     return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))).float() * 2 - 1
 
 
 def nlm(noisy: Tensor, sigma: float) -> Tensor:
-    """Non-local means (Buades et al. 2005), h = 0.6 sigma in the fast mode, as scikit-image's example has it."""
+    """Non-local means (Buades et al. 2005), in the fast mode with h = 0.6 sigma, as in scikit-image's example."""
     s = sigma / 2
     options = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1}
-    return _first(restoration.denoise_nl_means(_last(noisy), h=0.6 * s, sigma=s, fast_mode=True, **options))
+    return _to_tensor(restoration.denoise_nl_means(_to_numpy(noisy), h=0.6 * s, sigma=s, fast_mode=True, **options))
 
 
 def wavelet(noisy: Tensor, sigma: float) -> Tensor:
-    """BayesShrink on wavelets (Chang et al. 2000), in YCbCr."""
+    """Wavelet denoising by BayesShrink (Chang et al. 2000), in YCbCr."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-image warns of each level it could not use
+        warnings.simplefilter("ignore")  # scikit-image warns about every level that it cannot use
         colour = noisy.shape[0] == 3
-        return _first(
+        return _to_tensor(
             restoration.denoise_wavelet(
-                _last(noisy), sigma=sigma / 2, channel_axis=-1, convert2ycbcr=colour, rescale_sigma=True
+                _to_numpy(noisy), sigma=sigma / 2, channel_axis=-1, convert2ycbcr=colour, rescale_sigma=True
             )
         )
 
 
 def total_variation(noisy: Tensor, sigma: float) -> Tensor:
-    """Total variation (Chambolle 2004), weight equal to the deviation of the noise in [0, 1]."""
-    return _first(restoration.denoise_tv_chambolle(_last(noisy), weight=sigma / 2, channel_axis=-1))
+    """Total variation (Chambolle 2004); its weight is the noise level for images in [0, 1]."""
+    return _to_tensor(restoration.denoise_tv_chambolle(_to_numpy(noisy), weight=sigma / 2, channel_axis=-1))
 
 
 def bm3d(noisy: Tensor, sigma: float) -> Tensor:
-    """Colour BM3D (Dabov et al. 2007), the authors' package."""
+    """BM3D, colour or grey (Dabov et al. 2007), from the authors' package."""
     from bm3d import bm3d, bm3d_rgb
 
     method = bm3d_rgb if noisy.shape[0] == 3 else bm3d
-    return _first(np.asarray(method(_last(noisy), sigma / 2)))
+    return _to_tensor(np.asarray(method(_to_numpy(noisy), sigma / 2)))
 
 
 def biharmonic(image: Tensor, hole: Tensor) -> Tensor:
-    """Biharmonic equations (Damelin and Hoang 2018)."""
-    filled = restoration.inpaint_biharmonic(_last(image), np.asarray(hole[0]), channel_axis=-1, split_into_regions=True)
-    return _first(filled)
+    """Inpainting by biharmonic equations (Damelin and Hoang 2018)."""
+    filled = restoration.inpaint_biharmonic(
+        _to_numpy(image), np.asarray(hole[0]), channel_axis=-1, split_into_regions=True
+    )
+    return _to_tensor(filled)
 
 
 def _opencv(method: str) -> Fill:
@@ -75,55 +78,56 @@ def _opencv(method: str) -> Fill:
         import cv2
 
         flag = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}[method]
-        pixels = (_last(image) * 255).round().clip(0, 255).astype(np.uint8)
-        marks = np.asarray(hole[0]).astype(np.uint8)
-        return _first(cv2.inpaint(np.ascontiguousarray(pixels), marks, 3, flag).astype(np.float64) / 255)
+        pixels = (_to_numpy(image) * 255).round().clip(0, 255).astype(np.uint8)
+        mask = np.asarray(hole[0]).astype(np.uint8)
+        return _to_tensor(cv2.inpaint(np.ascontiguousarray(pixels), mask, 3, flag).astype(np.float64) / 255)
 
     return fill
 
 
 def bicubic(small: Tensor, factor: int) -> Tensor:
-    """Bicubic enlargement (Keys 1981)."""
+    """Bicubic upsampling by an integer factor (Keys 1981)."""
     large: Tensor = F.interpolate(small[None], scale_factor=factor, mode="bicubic")[0]
     return large
 
 
-# Weight of smoothness in [0, 1] units: the best of 1e-4 to 3e-2 on two photos with noise of 2 grey levels.
+# Weight of the smoothness term for images in [0, 1]: the best of 1e-4 to 3e-2 on two photos with noise of 2 grey
+# levels.
 WIENER_BALANCE = 1e-3
 
 
 def wiener(blurred: Tensor, kernel: Tensor) -> Tensor:
-    """Wiener filter with a Laplacian for the spectrum of the image; the border is circular."""
-    pixels, point_spread = _last(blurred), np.asarray(kernel.double())
+    """Wiener filter with a Laplacian as the regularization operator; the boundary is circular."""
+    pixels, point_spread = _to_numpy(blurred), np.asarray(kernel.double())
     bands = [restoration.wiener(band, point_spread, WIENER_BALANCE, clip=False) for band in pixels.transpose(2, 0, 1)]
-    return _first(np.stack(bands, -1))
+    return _to_tensor(np.stack(bands, -1))
 
 
 def richardson_lucy(blurred: Tensor, kernel: Tensor) -> Tensor:
-    """Richardson-Lucy, 30 iterations, on the image continued circularly."""
-    reach = max(kernel.shape)
-    grown = np.pad(_last(blurred), ((reach, reach), (reach, reach), (0, 0)), mode="wrap")
+    """Richardson-Lucy deconvolution, 30 iterations; the boundary is circular."""
+    pad = max(kernel.shape)
+    padded = np.pad(_to_numpy(blurred), ((pad, pad), (pad, pad), (0, 0)), mode="wrap")
     point_spread = np.asarray(kernel.double())
     bands = [
-        restoration.richardson_lucy(band, point_spread, num_iter=30, clip=False)[reach:-reach, reach:-reach]
-        for band in grown.transpose(2, 0, 1)
+        restoration.richardson_lucy(band, point_spread, num_iter=30, clip=False)[pad:-pad, pad:-pad]
+        for band in padded.transpose(2, 0, 1)
     ]
-    return _first(np.stack(bands, -1))
+    return _to_tensor(np.stack(bands, -1))
 
 
 def denoisers() -> dict[str, Denoise]:
-    """The methods that can run here, by name."""
-    found: dict[str, Denoise] = {"NLM": nlm, "TV": total_variation}
+    """Return the denoising methods whose packages are installed, by name."""
+    methods: dict[str, Denoise] = {"NLM": nlm, "TV": total_variation}
     if importlib.util.find_spec("pywt"):
-        found["wavelet"] = wavelet
+        methods["wavelet"] = wavelet
     if importlib.util.find_spec("bm3d"):
-        found["BM3D"] = bm3d
-    return found
+        methods["BM3D"] = bm3d
+    return methods
 
 
 def fillers() -> dict[str, Fill]:
-    """The methods that can run here, by name."""
-    found: dict[str, Fill] = {"biharmonic": biharmonic}
+    """Return the inpainting methods whose packages are installed, by name."""
+    methods: dict[str, Fill] = {"biharmonic": biharmonic}
     if importlib.util.find_spec("cv2"):
-        found.update({"Telea": _opencv("telea"), "Navier-Stokes": _opencv("navier-stokes")})
-    return found
+        methods.update({"Telea": _opencv("telea"), "Navier-Stokes": _opencv("navier-stokes")})
+    return methods

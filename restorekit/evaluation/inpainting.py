@@ -1,4 +1,4 @@
-"""Inpainting with given masks; the PSNR counts the pixels of the hole alone, after rounding to 8 bits."""
+"""Evaluation of inpainting with given masks. The PSNR is that of the pixels of the hole, after rounding to 8 bits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.core.noise import image_seed
 from restorekit.errors import ImageError
 from restorekit.evaluation.baselines import fillers
-from restorekit.evaluation.tables import Say, Table, clean_photos
+from restorekit.evaluation.tables import Table, WriteLine, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Engine
-from restorekit.run.images import fit_side_image, read_photo
+from restorekit.run.images import read_photo
+from restorekit.run.runner import Runner
+from restorekit.run.side_images import fit_side_image
 
 
 def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]]:
-    """Masks by kind (the name before "-WxH") and size: (1, H, W) bool, true is filled. Folders give all their PNGs."""
+    """Return masks (1, H, W), bool, true where the pixel is filled, by kind and size (H, W).
+
+    The kind is the part of the file name before "-WxH". All PNG files of a folder are read.
+    """
     files = [file for path in paths for file in (sorted(path.glob("*.png")) if path.is_dir() else [path])]
     masks: dict[str, dict[tuple[int, int], Tensor]] = {}
     for file in files:
@@ -32,12 +37,12 @@ def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]
             pixels > 0.5
         )
     if not masks:
-        raise ImageError(f"--mask: no mask in {', '.join(map(str, paths))}")
+        raise ImageError(f"--mask: no PNG file in {', '.join(map(str, paths))}")
     return masks
 
 
 def rounded(x: Tensor) -> Tensor:
-    """x in [-1, 1] as it comes back from an 8-bit file."""
+    """Clip x to [-1, 1] and round it to the 256 values of an 8-bit file."""
     return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
@@ -52,38 +57,39 @@ def evaluate(
     every: int = 1,
     baselines: bool = True,
     seed: int = 0,
-    say: Say = lambda line: None,
+    write_line: WriteLine = lambda line: None,
 ) -> Table:
-    """Mean hole PSNR and SSIM over a folder of clean photos, for each mask, mode and classical method.
+    """Return the mean PSNR in the hole and SSIM over a folder of clean photos, by mask, mode and classical method.
 
-    options: further options of the recipe.
-    `say` gets the lines of a Markdown table as they come.
+    masks: files and folders, see `read_masks`. modes: of `inpaint`. model: a denoiser, or what `load_prior` accepts.
+    options: other options of `inpaint`. every: only every Nth photo.
+    write_line: called with the lines of a Markdown table as soon as they are measured.
     """
     kinds = read_masks(masks)
-    checked = {mode: inpaint.checked({**(options or {}), "mode": mode, "mask": True}) for mode in modes}
-    prior = engine.place(load_prior(model) if isinstance(model, str) else model)
+    prior = load_prior(model) if isinstance(model, str) else model
+    runners = {mode: Runner(inpaint, prior, {**(options or {}), "mode": mode, "mask": masks}, engine) for mode in modes}
     name = model if isinstance(model, str) else type(model).__name__
     methods = fillers() if baselines else {}
     table = Table("mask")
     photos = clean_photos(folder, every)
-    say(table.header())
+    write_line(table.header())
     for kind, sizes in kinds.items():
         for stem, clean in photos:
             if clean.shape[-2:] not in sizes:
-                raise ImageError(f"--mask {kind}: none is {clean.shape[2]} x {clean.shape[1]}, the size of {stem}")
+                raise ImageError(f"--mask {kind}: no mask has the size of {stem}, {clean.shape[2]} x {clean.shape[1]}")
             hole = sizes[clean.shape[1], clean.shape[2]]
             masked = torch.where(hole, torch.zeros_like(clean), clean)
             seeds = [image_seed(seed, stem)]
             for mode in modes:
-                values = {**checked[mode], "mask": hole[None].float()}
+                sides = {"mask": hole[None].float()}
                 table.measure(
                     kind,
                     f"{name} {mode}",
-                    lambda v=values, m=masked, s=seeds: rounded(engine.restore(inpaint, prior, m[None], s, v)[0]),  # type: ignore[misc]
+                    lambda r=runners[mode], m=masked, s=seeds, i=sides: rounded(r.restore(m[None], s, i)[0]),  # type: ignore[misc]
                     clean,
                     hole,
                 )
             for method, run in methods.items():
                 table.measure(kind, method, lambda run=run, m=masked, h=hole: rounded(run(m, h)), clean, hole)  # type: ignore[misc]
-        say(table.lines(kind))
+        write_line(table.lines(kind))
     return table

@@ -1,4 +1,4 @@
-"""Bits per dimension of a DDPM-type prior: its variational bound on photos."""
+"""Bits per dimension: the variational bound of a DDPM-type prior on photos."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import center_crop
 
 from restorekit.core.denoiser import denoise_at
 from restorekit.core.ladders import respaced_steps
 from restorekit.core.noise import ImageNoise, image_seed
-from restorekit.core.variational import Variance, bound_term, prior_term
+from restorekit.core.posterior import Variance
+from restorekit.core.variational import bound_term, prior_term
 from restorekit.errors import ImageError, ModelError, OptionError
-from restorekit.evaluation.tables import Say, clean_photos
+from restorekit.evaluation.tables import WriteLine, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.run.engine import Engine
@@ -29,10 +31,13 @@ def bits_per_dimension(
     variance: Variance = "small",
     clip: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """The bound on -log2 p(clean) / dimensions: its total (N,), and its terms (N, S), from the noisiest step down.
+    """Return the bound on -log2 p(clean) / dimensions (Ho et al. 2020, equation 5): total (N,) and terms (N, S).
 
-    clean: (N, C, H, W) of 8-bit values in [-1, 1]. steps: of the trained ones, as in `respaced_steps`; None for all.
-    clip: D to [-1, 1]. The total also holds the divergence of the noisiest state from N(0, I).
+    The terms start with the noisiest step. The total also contains the KL divergence of the noisiest state from
+    N(0, I).
+
+    clean: (N, C, H, W), 8-bit values in [-1, 1]. steps: the trained steps to use, as in `respaced_steps`; None for all.
+    clip: whether D is clipped to [-1, 1].
     """
     trained = len(prior.table)
     kept = torch.arange(trained) if steps is None else torch.tensor(respaced_steps(trained, str(steps)))
@@ -48,8 +53,8 @@ def bits_per_dimension(
         denoised = denoised.clamp(-1, 1) if clip else denoised
         index = torch.full((len(clean),), i, device=clean.device)
         terms.append(bound_term(clean, denoised, noisy / (1 + sigma**2) ** 0.5, table, index, variance, fraction))
-    each = torch.stack(terms, 1)
-    return each.sum(1) + prior_term(clean, table), each
+    stacked = torch.stack(terms, 1)
+    return stacked.sum(1) + prior_term(clean, table), stacked
 
 
 def evaluate(
@@ -61,29 +66,34 @@ def evaluate(
     crop: int | None = None,
     every: int = 1,
     seed: int = 0,
-    say: Say = lambda line: None,
+    write_line: WriteLine = lambda line: None,
 ) -> float:
-    """Mean bits per dimension over the middles (crop x crop, by default the prior's size) of a folder of photos."""
+    """Return the mean bits per dimension over the center crops of a folder of photos.
+
+    steps: number of trained steps that are used. crop: side of the crops, by default the training size of the prior.
+    every: only every Nth photo. write_line: called with a line that states the result.
+    """
     prior = load_prior(model)
     if not isinstance(prior, EpsilonPrior):
-        raise ModelError(f"bpd: {model} is no prior of the DDPM type (family epsilon); it has no bound")
+        raise ModelError(f"bpd: {model} has no bound, allowed: a DDPM-type prior (family epsilon)")
     if steps > len(prior.table):
-        raise OptionError(f"bpd --steps: found {steps}, allowed: 1 to {len(prior.table)}, the trained ones")
+        raise OptionError(f"bpd --steps: found {steps}, allowed: 1 to {len(prior.table)}, the number of trained steps")
     placed = cast(EpsilonPrior, engine.place(prior))
-    side = crop or prior.size or 64
-    variance: Variance = "learned" if prior.learned_variance else "small"
-    found = []
+    side = crop or prior.info.size or 64
+    variance: Variance = "learned" if prior.info.learned_variance else "small"
+    bits = []
     for stem, photo in clean_photos(folder, every):
-        if photo.shape[0] != prior.channels:
-            raise ImageError(f"{stem}: has {photo.shape[0]} channels, allowed: {prior.channels}, the prior's")
+        if photo.shape[0] != prior.info.channels:
+            raise ImageError(f"{stem}: found {photo.shape[0]} channels, allowed: {prior.info.channels}")
         if min(photo.shape[1:]) < side:
-            raise ImageError(f"{stem}: is {photo.shape[2]} x {photo.shape[1]}, allowed: {side} pixels a side or more")
-        top, left = ((length - side) // 2 for length in photo.shape[1:])
-        clean = photo[None, :, top : top + side, left : left + side].to(engine.device)
+            raise ImageError(
+                f"{stem}: found {photo.shape[2]} x {photo.shape[1]} pixels, allowed: {side} x {side} or more"
+            )
+        clean = center_crop(photo[None], [side, side]).to(engine.device)
         noise = ImageNoise([image_seed(seed, stem)])
         with torch.no_grad():
             total, _ = bits_per_dimension(placed, clean, noise, steps=steps, variance=variance)
-        found.append(total.item())
-    mean = sum(found) / len(found)
-    say(f"{mean:.3f} bits per dimension ({model}, {steps} steps, {len(found)} photos, {side} x {side})")
+        bits.append(total.item())
+    mean = sum(bits) / len(bits)
+    write_line(f"{mean:.3f} bits per dimension ({model}, {steps} steps, {len(bits)} photos, {side} x {side})")
     return mean

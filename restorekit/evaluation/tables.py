@@ -1,4 +1,4 @@
-"""Collecting measurements and printing them as a Markdown table."""
+"""Measurements, collected and formatted as a Markdown table."""
 
 from __future__ import annotations
 
@@ -11,42 +11,51 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from restorekit.core.files import IMAGE_SUFFIXES, find_images
 from restorekit.errors import ImageError
 from restorekit.evaluation.metrics import psnr, ssim
-from restorekit.run.images import SUFFIXES, read_photo
+from restorekit.run.images import read_photo
 
-Say = Callable[[str], None]
+WriteLine = Callable[[str], None]
 
 
 @dataclass
 class Table:
-    """PSNR, SSIM and seconds by task and method, as means over photos."""
+    """Mean PSNR, SSIM and seconds over photos, by task and method.
+
+    Attributes:
+        title: heading of the column of tasks.
+        rows: (PSNR in dB, SSIM, seconds) of every photo, by task and method.
+    """
 
     title: str
     rows: dict[tuple[str, str], list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def measure(
-        self, task: str, method: str, compute: Callable[[], Tensor], want: Tensor, where: Tensor | None = None
+        self, task: str, method: str, compute: Callable[[], Tensor], target: Tensor, where: Tensor | None = None
     ) -> None:
-        """Time `compute` and compare its (C, H, W) with `want`; `where` restricts the PSNR."""
+        """Time `compute` and compare its result with the target, both (C, H, W) in [-1, 1].
+
+        where: (1, H, W) bool; restricts the PSNR to these pixels.
+        """
         start = time.perf_counter()
-        got = compute()
+        image = compute()
         seconds = time.perf_counter() - start
-        self.rows[task, method].append((psnr(got, want, where), ssim(got, want), seconds))
+        self.rows[task, method].append((psnr(image, target, where), ssim(image, target), seconds))
 
     def mean(self, task: str, method: str) -> tuple[float, float, float]:
-        """Mean PSNR (dB), SSIM and seconds of one row."""
+        """Return the mean PSNR in dB, SSIM and seconds of one task and method."""
         return tuple(torch.tensor(self.rows[task, method], dtype=torch.float64).mean(0).tolist())
 
     def header(self) -> str:
-        """The first two lines."""
+        """Return the two header lines."""
         return f"| {self.title} | method | PSNR (dB) | SSIM | s per photo | photos |\n|---|---|--:|--:|--:|--:|"
 
-    def lines(self, wanted: str) -> str:
-        """The rows of one task, a line each."""
+    def lines(self, task: str) -> str:
+        """Return the lines of one task, one for each method."""
         lines = []
-        for task, method in self.rows:
-            if task == wanted:
+        for row_task, method in self.rows:
+            if row_task == task:
                 decibels, similarity, seconds = self.mean(task, method)
                 count = len(self.rows[task, method])
                 lines.append(f"| {task} | {method} | {decibels:.2f} | {similarity:.4f} | {seconds:.2f} | {count} |")
@@ -54,8 +63,8 @@ class Table:
 
 
 def clean_photos(folder: Path, every: int) -> list[tuple[str, Tensor]]:
-    """Every Nth photo of a folder, sorted by name: (stem, (C, H, W) in [-1, 1])."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)[::every]
+    """Return every Nth photo of a folder, sorted by name, as (stem, (C, H, W) in [-1, 1])."""
+    files = find_images(folder)[::every]
     if not files:
-        raise ImageError(f"{folder}: no image below it; allowed: {', '.join(sorted(SUFFIXES))}")
+        raise ImageError(f"{folder}: no image in this folder; allowed: {', '.join(sorted(IMAGE_SUFFIXES))}")
     return [(file.stem, read_photo(file).tensor()[0]) for file in files]

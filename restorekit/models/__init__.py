@@ -1,1 +1,1 @@
-"""Weights and what is said of them: safetensors files whose header holds the configuration."""
+"""Models: safetensors files with the configuration in the header, bundled weights and the Hugging Face Hub."""

@@ -1,8 +1,8 @@
-"""What a weights file says of itself, and the prior that is built from it."""
+"""Model configurations: the header of a weights file, and the network and prior that are built from it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
@@ -23,20 +23,21 @@ class ScheduleConfig(Config):
     kind: Literal["linear", "cosine"] = "linear"
     steps: int = Field(1000, ge=2)
     start: float = 1e-4
-    """First and last beta of the linear schedule; guided-diffusion multiplies both with 1000 / steps."""
+    """First beta of the linear schedule; guided-diffusion multiplies the first and the last beta by 1000 / steps."""
     end: float = 0.02
+    """Last beta of the linear schedule."""
     time_scale: float = Field(1.0, gt=0)
-    """The network sees t * time_scale; 1000 / steps where guided-diffusion "rescales timesteps"."""
+    """The network receives t * time_scale; 1000 / steps where guided-diffusion "rescales timesteps"."""
 
     def table(self) -> torch.Tensor:
-        """Sigma of every trained step, (steps,), increasing, float64."""
+        """Return sigma of every trained step: (steps,), increasing, float64."""
         if self.kind == "cosine":
             return sigmas_from_betas(cosine_betas(self.steps))
         return sigmas_from_betas(linear_betas(self.steps, self.start, self.end))
 
 
 class EpsilonConfig(Config):
-    """Everything that is needed to rebuild a DDPM or guided diffusion prior around its weights."""
+    """Configuration of a DDPM or guided diffusion prior."""
 
     family: Literal["epsilon"] = "epsilon"
     net: UNetConfig = UNetConfig()
@@ -44,32 +45,32 @@ class EpsilonConfig(Config):
     prediction: Prediction = "eps"
     channels: int = Field(3, ge=1)
     size: int | None = Field(64, ge=1)
-    """Side of the windows that it was trained on; a network that is local (see `UNetConfig`) takes any."""
+    """Side of the training windows; a local network (see `UNetConfig.is_local`) accepts any size."""
     classes: tuple[str, ...] | None = None
     partial_noise: bool = False
-    """It was trained on noise that spares some pixels as well: its network has two further input channels that say
-    where the noise is, and where nothing is known."""
-    looks: int = Field(0, ge=0, le=100)
-    """How often the network looks at a hole of which nothing is known, at its own answer from the second time on; 0: it
-    was not trained on such holes. Needs partial_noise."""
+    """The prior was also trained on noise that leaves some pixels clean. The network has two additional input channels:
+    where the noise is, and which pixels are unknown."""
+    passes: int = Field(0, ge=0, le=100)
+    """Number of passes of the network over a hole (sigma = inf), each on the result of the previous pass; 0 if it was
+    not trained on holes. Requires partial_noise."""
 
     self_conditioned: bool = False
-    """The network sees its own first answer in `channels` further input channels (Chen et al. 2022, arXiv 2208.04202):
-    two evaluations for one."""
+    """The network receives the result of a first pass in `channels` additional input channels (Chen et al. 2022, arXiv
+    2208.04202), which takes two evaluations."""
 
     @model_validator(mode="after")
-    def _channels_fit(self) -> EpsilonConfig:
-        wanted = self.channels * (2 if self.self_conditioned else 1) + (2 if self.partial_noise else 0)
-        if self.net.in_channels != wanted:
-            why = "channels, partial_noise, self_conditioned"
-            raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {wanted} ({why})")
+    def _check_channels(self) -> EpsilonConfig:
+        inputs = self.channels * (2 if self.self_conditioned else 1) + (2 if self.partial_noise else 0)
+        if self.net.in_channels != inputs:
+            reason = "channels, partial_noise, self_conditioned"
+            raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {inputs} ({reason})")
         if self.net.out_channels not in (self.channels, 2 * self.channels):
             allowed = f"{self.channels}, or {2 * self.channels} with a learned variance"
             raise ValueError(f"net.out_channels is {self.net.out_channels}, allowed: {allowed}")
-        if self.looks and not self.partial_noise:
-            raise ValueError(f"looks is {self.looks}, but partial_noise is false; allowed: 0")
-        if self.looks and self.self_conditioned:
-            raise ValueError(f"looks is {self.looks}, but self_conditioned is true; allowed: one of them")
+        if self.passes and not self.partial_noise:
+            raise ValueError(f"passes is {self.passes}, but partial_noise is false; allowed: 0")
+        if self.passes and self.self_conditioned:
+            raise ValueError(f"passes is {self.passes}, but self_conditioned is true; allowed: one of them")
         count = None if self.classes is None else len(self.classes)
         if self.net.classes != count and (count is None or self.net.classes != count + 1):
             raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")
@@ -77,30 +78,30 @@ class EpsilonConfig(Config):
 
     @property
     def learned_variance(self) -> bool:
-        """The network has a second half of channels, that interpolates the variance."""
+        """True if the network has a second half of output channels, which interpolates the variance."""
         return self.net.out_channels == 2 * self.channels
 
     @property
     def no_label(self) -> int | None:
-        """The label that stands for none, of a network with one class more than names."""
+        """The label that means "no class", for a network with one class more than there are names."""
         return len(self.classes) if self.classes is not None and self.net.classes == len(self.classes) + 1 else None
 
     def describe(self) -> str:
-        """Lines of a model card."""
+        """Return the lines of the model card."""
         net, schedule = self.net, self.schedule
-        shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level"
-        partial = "\n- Also knows noise that spares some pixels (partial noise)."
+        shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks per level"
+        partial = "\n- Also trained on noise that leaves some pixels clean (partial noise)."
         return (
             f"- Network: U-Net, {shape}.\n"
             f"- Process: {schedule.kind} schedule, {schedule.steps} steps, predicts {self.prediction}"
-            f"{', and the variance of a step' if self.learned_variance else ''}"
-            f"{', seeing its own first answer' if self.self_conditioned else ''}."
+            f"{' and the variance of a reverse step' if self.learned_variance else ''}"
+            f"{', self-conditioned' if self.self_conditioned else ''}."
             f"{partial if self.partial_noise else ''}"
             f"{'' if self.classes is None else chr(10) + '- Classes: ' + ', '.join(self.classes) + '.'}"
         )
 
     def build(self) -> EpsilonPrior:
-        """The prior with fresh weights."""
+        """Return the prior with newly initialized weights."""
         return EpsilonPrior(
             UNet(self.net),
             self.schedule.table(),
@@ -110,7 +111,7 @@ class EpsilonConfig(Config):
             classes=self.classes,
             no_label=self.no_label,
             partial_noise=self.partial_noise,
-            looks=self.looks,
+            passes=self.passes,
             learned_variance=self.learned_variance,
             self_conditioned=self.self_conditioned,
             time_scale=self.schedule.time_scale,
@@ -119,19 +120,34 @@ class EpsilonConfig(Config):
 
 
 class LevelsConfig(Config):
-    """The noise levels of a score network: geometric, in the unit of NCSN's data, [0, 1]."""
+    """The noise levels of a score network: a geometric sequence, for data in [0, 1] as in NCSN."""
 
     first: float = Field(1.0, gt=0)
     last: float = Field(0.01, gt=0)
     count: int = Field(10, ge=1)
 
+    @model_validator(mode="after")
+    def _check_levels(self) -> LevelsConfig:
+        if self.count > 1 and self.last >= self.first:
+            raise ValueError(f"levels.last is {self.last:g}, allowed: less than levels.first, {self.first:g}")
+        return self
+
     def sigmas(self) -> torch.Tensor:
-        """(count,), decreasing, float64."""
+        """Return the levels: (count,), decreasing, float64."""
         return geometric_ladder(self.first, self.last, self.count)[:-1]
 
 
-class ScoreConfig(Config):
-    """Everything that is needed to rebuild an NCSN prior around its weights."""
+class _PlainConfig(Config):
+    """A model configuration without the extensions that only `EpsilonConfig` has."""
+
+    passes: ClassVar[int] = 0
+    self_conditioned: ClassVar[bool] = False
+    learned_variance: ClassVar[bool] = False
+    no_label: ClassVar[int | None] = None
+
+
+class ScoreConfig(_PlainConfig):
+    """Configuration of an NCSN prior."""
 
     family: Literal["score"] = "score"
     net: NCSNConfig = NCSNConfig()
@@ -140,7 +156,7 @@ class ScoreConfig(Config):
     """The score is the network's output divided by sigma (NCSNv2)."""
     channels: int = Field(3, ge=1)
     size: int | None = Field(32, ge=1)
-    """Side of the windows that it was trained on."""
+    """Side of the training windows."""
 
     prediction: Literal["eps"] = "eps"
     """sigma * score = -eps: denoising score matching weighted by sigma^2 is the eps loss."""
@@ -148,7 +164,7 @@ class ScoreConfig(Config):
     classes: None = None
 
     @model_validator(mode="after")
-    def _shapes_fit(self) -> ScoreConfig:
+    def _check_shapes(self) -> ScoreConfig:
         if self.net.channels != self.channels:
             raise ValueError(f"net.channels is {self.net.channels}, allowed: {self.channels} (channels)")
         if self.net.levels not in (None, self.levels.count):
@@ -156,14 +172,14 @@ class ScoreConfig(Config):
         return self
 
     def describe(self) -> str:
-        """Lines of a model card."""
-        norms = "one set of norms a level" if self.net.levels else "norms without levels (NCSNv2)"
+        """Return the lines of the model card."""
+        norms = "one set of norms per level" if self.net.levels else "norms without levels (NCSNv2)"
         levels = ", ".join(f"{sigma:.3g}" for sigma in self.levels.sigmas().tolist())
         network = f"NCSN's dilated RefineNet, {self.net.features} features, {norms}"
         return f"- Network: {network}.\n- Levels in [0, 1]: {levels}."
 
     def build(self) -> ScorePrior:
-        """The prior with fresh weights."""
+        """Return the prior with newly initialized weights."""
         return ScorePrior(
             NCSN(self.net),
             self.levels.sigmas(),
@@ -174,38 +190,37 @@ class ScoreConfig(Config):
         )
 
 
-class NoisyClassifierConfig(Config):
-    """Everything that is needed to rebuild a classifier of noisy images around its weights."""
+class NoisyClassifierConfig(_PlainConfig):
+    """Configuration of a classifier of noisy images."""
 
     family: Literal["classifier"] = "classifier"
     net: ClassifierConfig
     schedule: ScheduleConfig = ScheduleConfig()
     classes: tuple[str, ...]
     channels: int = Field(3, ge=1)
-
     partial_noise: Literal[False] = False
 
     @model_validator(mode="after")
-    def _shapes_fit(self) -> NoisyClassifierConfig:
+    def _check_shapes(self) -> NoisyClassifierConfig:
         if self.net.classes != len(self.classes):
-            raise ValueError(f"net.classes is {self.net.classes}, allowed: {len(self.classes)}, the names in classes")
+            raise ValueError(f"net.classes is {self.net.classes}, allowed: {len(self.classes)} (the names in classes)")
         if self.net.in_channels != self.channels:
             raise ValueError(f"net.in_channels is {self.net.in_channels}, allowed: {self.channels} (channels)")
         return self
 
     @property
     def size(self) -> int:
-        """Side of the images."""
+        """Side of the images in pixels."""
         return self.net.size
 
     def describe(self) -> str:
-        """Lines of a model card."""
+        """Return the lines of the model card."""
         net = self.net
-        shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks a level"
+        shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks per level"
         return f"- Network: U-Net encoder, {shape}, {net.pool} pooling.\n- Classes: {', '.join(self.classes)}."
 
     def build(self) -> NoisyClassifier:
-        """The classifier with fresh weights."""
+        """Return the classifier with newly initialized weights."""
         return NoisyClassifier(
             Classifier(self.net),
             self.schedule.table(),

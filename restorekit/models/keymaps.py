@@ -1,6 +1,6 @@
-"""Names of published checkpoints' tensors in terms of ours (which are guided-diffusion's; see `nets/unet.py`).
+"""Conversion of published state dicts to ours, whose keys are those of guided-diffusion (see `nets/unet.py`).
 
-Each map takes a state dict and its network's configuration and returns a state dict that `UNet` loads.
+Every function takes a state dict and the configuration of its network and returns a state dict for `UNet`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from restorekit.nets.unet import UNetConfig
 
 StateDict = dict[str, Tensor]
 
-# Layers of a residual block and of an attention block: ours, Ho et al.'s port, diffusers.
+# Layers of a residual block: our name, that of the port of Ho et al.'s code, that of diffusers.
 RESIDUAL = (
     ("in_layers.0", "norm1", "norm1"),
     ("in_layers.2", "conv1", "conv1"),
@@ -37,43 +37,43 @@ ENDS_DIFFUSERS = (
     ("out.0", "conv_norm_out"),
     ("out.2", "conv_out"),
 )
-# diffusers renamed its attention projections; files of both ages are on the Hub.
+# diffusers renamed its attention projections; the Hub has files with the new and with the old names.
 DIFFUSERS_OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
 def blocks_of(config: UNetConfig) -> Iterator[tuple[str, str, int, int]]:
-    """Every block of a U-Net with convolutions between levels: (our name, kind, level, number within the level).
+    """Yield every block of a U-Net with convolutions between levels: (our name, kind, level, index within the level).
 
     Kinds: down, down-attention, downsample, middle, middle-attention, up, up-attention, upsample.
     """
-    place, levels = 1, len(config.multipliers)
+    index, levels = 1, len(config.multipliers)
     for level in range(levels):
         for block in range(config.blocks):
-            yield f"input_blocks.{place}.0", "down", level, block
+            yield f"input_blocks.{index}.0", "down", level, block
             if 2**level in config.attention:
-                yield f"input_blocks.{place}.1", "down-attention", level, block
-            place += 1
+                yield f"input_blocks.{index}.1", "down-attention", level, block
+            index += 1
         if level < levels - 1:
-            yield f"input_blocks.{place}.0", "downsample", level, 0
-            place += 1
+            yield f"input_blocks.{index}.0", "downsample", level, 0
+            index += 1
     last = 2 if config.middle_attention else 1
     yield "middle_block.0", "middle", 0, 0
     yield f"middle_block.{last}", "middle", 0, 1
     if config.middle_attention:
         yield "middle_block.1", "middle-attention", 0, 0
-    place = 0
+    index = 0
     for level in reversed(range(levels)):
         for block in range(config.blocks + 1):
-            yield f"output_blocks.{place}.0", "up", level, block
-            if attended := 2**level in config.attention:
-                yield f"output_blocks.{place}.1", "up-attention", level, block
+            yield f"output_blocks.{index}.0", "up", level, block
+            if has_attention := 2**level in config.attention:
+                yield f"output_blocks.{index}.1", "up-attention", level, block
             if level > 0 and block == config.blocks:
-                yield f"output_blocks.{place}.{2 if attended else 1}", "upsample", level, 0
-            place += 1
+                yield f"output_blocks.{index}.{2 if has_attention else 1}", "upsample", level, 0
+            index += 1
 
 
 def from_ho_port(state: StateDict, config: UNetConfig) -> StateDict:
-    """From pesser/pytorch_diffusion, the PyTorch port of Ho et al.'s networks."""
+    """Convert from pesser/pytorch_diffusion, the PyTorch port of Ho et al.'s networks."""
     names = {
         "down": "down.{level}.block.{number}",
         "down-attention": "down.{level}.attn.{number}",
@@ -89,7 +89,7 @@ def from_ho_port(state: StateDict, config: UNetConfig) -> StateDict:
 
 
 def from_diffusers(state: StateDict, config: UNetConfig) -> StateDict:
-    """From diffusers' UNet2DModel, both styles of attention names."""
+    """Convert from UNet2DModel of diffusers, with new or old names of the attention projections."""
     names = {
         "down": "down_blocks.{level}.resnets.{number}",
         "down-attention": "down_blocks.{level}.attentions.{number}",
@@ -113,7 +113,11 @@ def _renamed(
     column: int,
     attention: tuple[str, tuple[str, str, str], str],
 ) -> StateDict:
-    """column: which name of RESIDUAL the source uses; attention: its names of the norm, of q, k, v, of the output."""
+    """Rename all tensors.
+
+    column: column of RESIDUAL with the names in the source. attention: the names in the source of the norm, of q, k, v
+    and of the output projection.
+    """
     result: StateDict = {}
     for ours, theirs in ends.items():
         _copy(state, theirs, result, ours)

@@ -1,4 +1,4 @@
-"""Where priors come from: bundled names, folders, the Hugging Face Hub, and the families that plugins bring."""
+"""Loading of models: bundled names, folders, files, the Hugging Face Hub, and prior families of plugins."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from restorekit.models.files import (
     CARD,
     WEIGHTS,
     load_any_weights,
+    load_classifier_weights,
     load_weights,
     read_config,
 )
-from restorekit.plugins import prior_families
+from restorekit.plugins.discovery import prior_families
 from restorekit.priors.guided import NoisyClassifier
 
 HUB = "hf://"
@@ -27,7 +28,7 @@ HUB = "hf://"
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A prior that ships with restorekit."""
+    """A model that ships with restorekit."""
 
     name: str
     path: Path
@@ -35,19 +36,19 @@ class BundledModel:
 
 
 def bundled_models() -> list[BundledModel]:
-    """The priors inside the package, by name."""
+    """Return the models that ship with restorekit, sorted by name."""
     files = sorted(BUNDLED.glob(f"*/{WEIGHTS}"))
     return [BundledModel(file.parent.name, file, file.stat().st_size) for file in files]
 
 
 def bundled_classes() -> dict[str, tuple[str, ...]]:
-    """Names of the classes of the bundled priors that have some."""
+    """Return the class names of every bundled prior that has classes."""
     configs = {model.name: read_config(model.path) for model in bundled_models()}
     return {name: c.classes for name, c in configs.items() if c.classes and not isinstance(c, NoisyClassifierConfig)}
 
 
 def find_weights(source: str | Path) -> Path:
-    """The weights file of a bundled name, a folder, a file, or `hf://org/name@revision`."""
+    """Return the weights file of a bundled name, a folder, a file, or `hf://org/name@revision`."""
     text = str(source)
     if text.startswith(HUB):
         return _download(text.removeprefix(HUB))
@@ -62,13 +63,13 @@ def find_weights(source: str | Path) -> Path:
     if path.is_dir():
         raise ModelError(f"model {text}: the folder has no {WEIGHTS}")
     if family_of(text) is not None:
-        raise ModelError(f"model {text}: comes from a plugin; allowed here: weights that `restorekit train` wrote")
+        raise ModelError(f"model {text}: found a prior of a plugin, allowed: weights written by `restorekit train`")
     allowed = [*names, "a folder with " + WEIGHTS, "hf://org/name@revision", *(f"{f}:..." for f in prior_families())]
     raise ModelError(unknown("model", text, allowed, "--model"))
 
 
 def family_of(source: str | Path) -> tuple[PriorFamily, str] | None:
-    """The family of `NAME:TEXT`, and the text; None where that is a path that exists, an address, or no such form."""
+    """Return the family of `NAME:TEXT` and the text; None for an existing path, a URL or any other form."""
     name, colon, text = str(source).partition(":")
     if not colon or not FAMILY.fullmatch(name) or text.startswith("//") or Path(source).exists():
         return None
@@ -79,58 +80,69 @@ def family_of(source: str | Path) -> tuple[PriorFamily, str] | None:
 
 
 def load_prior(source: str | Path) -> Denoiser:
-    """A prior ready to denoise, float32 on the CPU.
+    """Load a prior, float32 on the CPU, in evaluation mode.
 
-    source: a bundled name (`restorekit models` lists them), a folder that `restorekit train` wrote, a weights file,
-    `hf://org/name@revision` on the Hugging Face Hub (without @revision: main), or `FAMILY:TEXT` of a plugin.
+    source: a bundled name (`restorekit models` lists them), a folder written by `restorekit train`, a weights file,
+    `hf://org/name@revision` on the Hugging Face Hub (without @revision: main), or `FAMILY:TEXT` for a plugin.
     """
     found = family_of(source)
-    return _of_family(*found) if found is not None else load_weights(find_weights(source))
+    return _load_from_family(*found) if found is not None else load_weights(find_weights(source))
+
+
+def load_classifier(source: str | Path) -> NoisyClassifier:
+    """Load a classifier of noisy images, float32 on the CPU, in evaluation mode.
+
+    source: as for `load_prior`, except `FAMILY:TEXT`.
+    """
+    return load_classifier_weights(find_weights(source))
 
 
 def load_model(source: str | Path) -> Denoiser | NoisyClassifier:
-    """A prior or a classifier, as `load_prior` loads a prior."""
+    """Load a prior or a classifier; see `load_prior`."""
     found = family_of(source)
-    return _of_family(*found) if found is not None else load_any_weights(find_weights(source))
+    return _load_from_family(*found) if found is not None else load_any_weights(find_weights(source))
 
 
-def _of_family(family: PriorFamily, text: str) -> Denoiser:
+def _load_from_family(family: PriorFamily, text: str) -> Denoiser:
     prior = family.load(text)
     if not isinstance(prior, Denoiser):
-        raise ModelError(f"model {family.name}:{text}: the plugin gave {type(prior).__name__}, allowed: a Denoiser")
+        raise ModelError(f"model {family.name}:{text}: the plugin returned {type(prior).__name__}, allowed: a Denoiser")
     return prior
 
 
-def _download(place: str) -> Path:
+def _download(repository: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
-    name, _, revision = place.partition("@")
+    name, _, revision = repository.partition("@")
     try:
         return Path(hf_hub_download(name, WEIGHTS, revision=revision or None, library_name="restorekit"))
     except HFValidationError as error:
-        raise ModelError(f"model {HUB}{place}: allowed: hf://org/name or hf://org/name@revision") from error
-    except _failures() as error:
-        raise ModelError(f"model {HUB}{place}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"model {HUB}{repository}: allowed: hf://org/name or hf://org/name@revision") from error
+    except _hub_errors() as error:
+        raise ModelError(f"model {HUB}{repository}: {str(error).splitlines()[0]}") from error
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What the Hub raises when it refuses, or is out of reach; the HTTP library under it has changed with versions."""
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions of the Hub client; the HTTP library that it uses depends on its version."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError
 
     libraries = [importlib.import_module(name) for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
-    network = [library.TransportError for library in libraries]
-    return HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError, OSError, *network
+    transport_errors = [library.TransportError for library in libraries]
+    return HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError, OSError, *transport_errors
 
 
 def push_model(folder: Path, name: str) -> str:
-    """Send a model folder to the Hub as `name` (org/name), creating the repository if needed; returns its address."""
+    """Upload a model folder to the Hub as `name` (org/name), creating the repository if needed.
+
+    Returns the URL of the commit.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
 
     for file in (WEIGHTS, CARD):
         if not (folder / file).is_file():
-            raise ModelError(f"push: {folder} has no {file}; a folder that `restorekit train` wrote has it")
+            raise ModelError(f"push: {folder} has no {file}; allowed: a folder written by `restorekit train`")
     load_any_weights(folder / WEIGHTS)
     api = HfApi(library_name="restorekit")
     try:
@@ -138,6 +150,6 @@ def push_model(folder: Path, name: str) -> str:
         result = api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=[WEIGHTS, CARD])
     except HFValidationError as error:
         raise ModelError(f"push: found {name!r}, allowed: org/name") from error
-    except _failures() as error:
+    except _hub_errors() as error:
         raise ModelError(f"push to {name}: {str(error).splitlines()[0]}") from error
     return str(result.commit_url)

@@ -1,1 +1,1 @@
-"""Networks: torch modules that know no diffusion process."""
+"""Networks: torch modules that are independent of the diffusion process."""

@@ -1,7 +1,7 @@
 """A classifier of noisy images: the encoder half of the U-Net, then pooling.
 
-Dhariwal and Nichol 2021 (arXiv 2105.05233, section 4 and appendix). State-dict keys are those of guided-diffusion's
-published classifiers.
+Dhariwal and Nichol 2021 (arXiv 2105.05233, section 4 and appendix). The keys of the state dict are those of the
+published classifiers of guided-diffusion.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ HIDDEN = 2048
 
 
 class ClassifierConfig(EncoderConfig):
-    """Shape of a classifier."""
+    """Architecture of a classifier."""
 
     classes: int = Field(ge=2)
     size: int = Field(64, ge=8)
-    """Side of the images; attention pooling has one position for each pixel of the deepest level."""
+    """Side of the images in pixels; attention pooling has one position per pixel of the deepest level."""
     resample: Literal["conv", "block"] = "block"
     pool: Literal["attention", "adaptive", "spatial"] = "attention"
-    """attention: CLIP's attention pooling; adaptive: the mean of the deepest level, then a linear layer; spatial: the
-    means of all levels, then a hidden layer."""
+    """attention: attention pooling as in CLIP; adaptive: mean of the deepest level and a linear layer; spatial: means
+    of all levels and a hidden layer."""
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> ClassifierConfig:
+    def _check_size(self) -> ClassifierConfig:
         if self.size % self.factor:
             raise ValueError(f"net.size is {self.size}, allowed: multiples of {self.factor}")
         return self
 
 
 class AttentionPool(nn.Module):
-    """The answer of one further token, the mean, that attends to all positions (CLIP, arXiv 2103.00020)."""
+    """Attention pooling with the mean as the query token (CLIP, arXiv 2103.00020)."""
 
     def __init__(self, side: int, width: int, head_channels: int, out: int) -> None:
         super().__init__()
@@ -55,12 +55,12 @@ class AttentionPool(nn.Module):
         n, c, _ = tokens.shape
         q, k, v = self.qkv_proj(tokens).reshape(n, 3, self.heads, c // self.heads, -1).transpose(-1, -2).unbind(1)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, -1)
-        answer: Tensor = self.c_proj(mixed)[..., 0]
-        return answer
+        pooled: Tensor = self.c_proj(mixed)[..., 0]
+        return pooled
 
 
 class Classifier(nn.Module):
-    """x (N, C, size, size) as the process has it (variance-preserving), t (N,) -> logits (N, classes)."""
+    """x (N, C, size, size) of the variance-preserving process, t (N,) -> logits (N, classes)."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Classifier(nn.Module):
         return nn.Sequential(norm_layer(deep, self.config), nn.SiLU(), AttentionPool(side, deep, heads, out))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits (N, classes), float32."""
+        """Return logits (N, classes), float32."""
         embedding = self.time_embed(timestep_embedding(t, self.config.channels, self.config.frequencies))
         means = []
         for stage in self.input_blocks:

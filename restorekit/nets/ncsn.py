@@ -1,8 +1,8 @@
-"""The noise-conditional score network: a dilated RefineNet with conditional instance normalisation ++.
+"""The noise-conditional score network: a dilated RefineNet with conditional instance normalization++.
 
-Song and Ermon 2019 (arXiv 1907.05600, appendix A); without `levels` it is NCSNv2's, whose norms know nothing of the
-noise (Song and Ermon 2020, arXiv 2006.09011, section 3.3; the caller divides its output by sigma). Parameters have the
-names of the authors' state dict.
+Song and Ermon 2019 (arXiv 1907.05600, appendix A). Without `levels` it is the network of NCSNv2, whose norms do not
+depend on the noise level (Song and Ermon 2020, arXiv 2006.09011, section 3.3; the caller divides its output by sigma).
+The keys of the state dict are those of the authors.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch import Tensor, nn
 from restorekit.core.config import Config
 
 EPS = 1e-5
-POOLS = 2  # stages of a chained residual pooling
-UNITS = 2  # residual units that an input of a refine block goes through
+POOLS = 2  # number of stages of chained residual pooling
+UNITS = 2  # number of residual units per input of a refine block
 
 
 class NCSNConfig(Config):
-    """What shapes the network."""
+    """Architecture of the network."""
 
     channels: int = Field(3, ge=1)
     features: int = Field(64, ge=1)
-    """Channels at full resolution ("ngf"); twice as many at half."""
+    """Number of channels at full resolution ("ngf"); twice as many at half resolution."""
     levels: int | None = Field(10, ge=1)
-    """Noise levels, each with norms of its own; null for NCSNv2."""
+    """Number of noise levels, each with separate norms; null for NCSNv2."""
     rescale: bool = True
-    """The input in [0, 1] becomes [-1, 1]; not for data behind a logit."""
+    """Scale the input from [0, 1] to [-1, 1]; false for logit-transformed data."""
 
     @property
     def factor(self) -> int:
@@ -39,9 +39,9 @@ class NCSNConfig(Config):
 
 
 class InstanceNormPlus(nn.Module):
-    """gamma * (IN(x) + alpha * m) + beta, with m the spatial means standardised over the channels (appendix A.1).
+    """gamma * (IN(x) + alpha * m) + beta, with m the spatial means standardized over the channels (appendix A.1).
 
-    With levels, a row of `embed` is [gamma, alpha, beta] of one level.
+    With levels, a row of `embed` contains [gamma, alpha, beta] of one level.
     """
 
     def __init__(self, channels: int, levels: int | None) -> None:
@@ -57,43 +57,45 @@ class InstanceNormPlus(nn.Module):
             nn.init.zeros_(self.embed.weight[:, 2 * channels :])
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """x (N, C, H, W), label (N,) int64, which NCSNv2's form does not look at."""
+        """x: (N, C, H, W). label: (N,) int64, ignored without levels."""
         if self.embed is None:
             gamma, alpha, beta = self.gamma, self.alpha, self.beta
         else:
             gamma, alpha, beta = self.embed(label).chunk(3, dim=-1)
         pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
         mean = _mean(pixels)
-        centred = pixels - mean[:, None].to(x)
-        spread, centre = torch.var_mean(mean, 1, keepdim=True)
-        shift = gamma * alpha * (mean - centre) / (spread + EPS).sqrt() + beta
-        scale = gamma * (_mean(centred.square()) + EPS).rsqrt()
-        out = torch.addcmul(shift[:, None].to(x), centred, scale[:, None].to(x))
+        centered = pixels - mean[:, None].to(x)
+        variance, center = torch.var_mean(mean, 1, keepdim=True)
+        shift = gamma * alpha * (mean - center) / (variance + EPS).sqrt() + beta
+        scale = gamma * (_mean(centered.square()) + EPS).rsqrt()
+        out = torch.addcmul(shift[:, None].to(x), centered, scale[:, None].to(x))
         return out.reshape(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
 
 
 def _mean(pixels: Tensor) -> Tensor:
-    """Means (N, C), float32, over the pixels of (N, H W, C): a product with ones, in bfloat16 on a CPU 12 times as fast
-    as torch.var_mean and its gradient."""
+    """Return the means (N, C), float32, over the pixels of (N, H W, C).
+
+    A product with ones; in bfloat16 on a CPU this is 12 times as fast as torch.var_mean and its gradient.
+    """
     ones = pixels.new_ones(pixels.shape[0], 1, pixels.shape[1])
     total: Tensor = torch.bmm(ones, pixels)[:, 0].float()
     return total / pixels.shape[1]
 
 
 class MeanPoolConv(nn.Module):
-    """A convolution, then means of 2 x 2."""
+    """A convolution and 2 x 2 average pooling."""
 
     def __init__(self, channels: int, out: int, kernel: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halves height and width."""
+        """Halve height and width."""
         return F.avg_pool2d(self.conv(x), 2)
 
 
 class Residual(nn.Module):
-    """(norm, ELU, conv) twice, beside a shortcut; the first block of a stage halves the size, or dilates instead."""
+    """Residual block of two (norm, ELU, conv); the first block of a stage halves the size, unless it is dilated."""
 
     def __init__(self, channels: int, out: int, config: NCSNConfig, *, dilation: int = 1, first: bool = False) -> None:
         super().__init__()
@@ -109,7 +111,7 @@ class Residual(nn.Module):
             self.shortcut = MeanPoolConv(channels, out, 1) if halves else across
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """x (N, C, H, W) -> (N, out, H, W) or half of it."""
+        """x (N, C, H, W) -> (N, out, H, W) or (N, out, H/2, W/2)."""
         h: Tensor = self.conv1(F.elu(self.normalize1(x, label)))
         h = self.conv2(F.elu(self.normalize2(h, label)))
         return h + (x if self.shortcut is None else self.shortcut(x))
@@ -126,7 +128,7 @@ class Units(nn.Module):
             self.add_module(f"{name}_conv", nn.Conv2d(channels, channels, 3, padding=1, bias=False))
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Keeps the shape."""
+        """Return a tensor of the same shape."""
         for unit in self.names:
             h = x
             for name in unit:
@@ -136,7 +138,7 @@ class Units(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Norm and convolution of every input, scaled up to one size and added."""
+    """Norm and convolution of every input, upsampled to the same size and added."""
 
     def __init__(self, inputs: Sequence[int], out: int, config: NCSNConfig) -> None:
         super().__init__()
@@ -157,7 +159,7 @@ class Fusion(nn.Module):
 
 
 class ChainedPooling(nn.Module):
-    """ELU, then stages of (norm, 5 x 5 mean, convolution), each added to the sum of those before it."""
+    """ELU and stages of (norm, 5 x 5 mean, convolution), each added to the sum of the stages before it."""
 
     def __init__(self, channels: int, config: NCSNConfig) -> None:
         super().__init__()
@@ -165,7 +167,7 @@ class ChainedPooling(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(POOLS))
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Keeps the shape."""
+        """Return a tensor of the same shape."""
         x = path = F.elu(x)
         for norm, conv in zip(self.norms, self.convs, strict=True):
             path = conv(F.avg_pool2d(norm(path, label), 5, stride=1, padding=2))
@@ -191,10 +193,10 @@ class Refine(nn.Module):
 
 
 class NCSN(nn.Module):
-    """score = net(x, label), both in the data range [0, 1] of NCSN.
+    """score = net(x, label), for images x in [0, 1].
 
-    The score is not divided by sigma. x (N, C, H, W) with even H and W, label (N,) int64, 0 the largest sigma; returns
-    like x.
+    The score is not divided by sigma. x: (N, C, H, W) with even H and W. label: (N,) int64, 0 for the largest sigma.
+    Returns like x.
     """
 
     def __init__(self, config: NCSNConfig) -> None:

@@ -1,8 +1,8 @@
-"""One U-Net for Ho et al. 2020 (arXiv 2006.11239) and for guided diffusion (Dhariwal and Nichol, arXiv 2105.05233).
+"""The U-Net of Ho et al. 2020 (arXiv 2006.11239) and of guided diffusion (Dhariwal and Nichol, arXiv 2105.05233).
 
-State-dict keys are those of guided-diffusion's published checkpoints (`input_blocks.I.J.…`, `middle_block.J.…`,
-`output_blocks.I.J.…`, `time_embed`, `label_emb`, `out`), which therefore load as they are; the maps from Ho et al.'s
-PyTorch port and from diffusers stand in `restorekit.models.keymaps`.
+The keys of the state dict are those of the published checkpoints of guided-diffusion (`input_blocks.I.J...`,
+`middle_block.J...`, `output_blocks.I.J...`, `time_embed`, `label_emb`, `out`), which load without conversion;
+`restorekit.models.keymaps` converts those of the PyTorch port of Ho et al.'s code and of diffusers.
 """
 
 from __future__ import annotations
@@ -22,31 +22,35 @@ GROUPS = 32
 
 
 class EncoderConfig(Config):
-    """Shape of what a U-Net and a classifier share. The defaults are guided diffusion's; `ho` choices are marked."""
+    """Architecture of the encoder, which U-Nets and classifiers share.
+
+    The defaults are those of guided diffusion; the choices of Ho et al. are marked.
+    """
 
     in_channels: int = Field(3, ge=1)
     channels: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
     multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 2, 2), min_length=1)
     blocks: int = Field(2, ge=1)
     attention: tuple[int, ...] = ()
-    """Down-sampling factors at which attention follows each residual block."""
+    """Downsampling factors at which attention follows each residual block."""
     middle_attention: bool = True
     heads: int = Field(4, ge=1)
     head_channels: int | None = Field(None, ge=1)
-    """Overrides `heads` when given."""
+    """Number of channels per head; overrides `heads`."""
     attention_order: Literal["heads-first", "qkv-first"] = "heads-first"
-    """Layout of the q, k, v channels: guided-diffusion's legacy order, or its new one."""
+    """Layout of the q, k, v channels: the legacy order of guided-diffusion, or its new order."""
     embedding: Literal["additive", "scale-shift"] = "scale-shift"
-    """Ho et al. add the time embedding before the second norm; AdaGN scales and shifts after it."""
+    """additive: the time embedding is added before the second norm (Ho et al.); scale-shift: it scales and shifts after
+    the norm (AdaGN)."""
     resample: Literal["conv", "block"] = "conv"
-    """Between levels: a convolution (ho), or residual blocks (BigGAN's)."""
+    """Between levels: a convolution (Ho et al.) or residual blocks (BigGAN)."""
     frequencies: Literal["cos-sin", "sin-cos"] = "cos-sin"
-    """sin-cos is Ho et al.'s, with the divisor half - 1."""
+    """sin-cos is that of Ho et al., with the divisor half - 1."""
     down_padding: Literal["both", "right-bottom"] = "both"
-    """right-bottom is Ho et al.'s."""
+    """right-bottom is that of Ho et al."""
     norm: Literal["group", "layer", "none"] = "group"
-    """layer normalises the channels of each pixel: without attention an output then depends on a bounded
-    neighbourhood alone, whatever the size of the image; so it does with none."""
+    """group: group norm; layer: layer norm over the channels of each pixel. With layer or none, and without attention,
+    an output pixel depends on a bounded neighbourhood only."""
     norm_eps: float = 1e-5
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -57,21 +61,24 @@ class EncoderConfig(Config):
 
 
 class UNetConfig(EncoderConfig):
-    """Shape of a U-Net."""
+    """Architecture of a U-Net."""
 
     out_channels: int = Field(3, ge=1)
     classes: int | None = Field(None, ge=1)
     low_res: bool = False
-    """Concatenates a bilinearly enlarged low-resolution image after x (guided-diffusion's super-resolution net)."""
+    """Concatenate a bilinearly upsampled low-resolution image to x (super-resolution network of guided-diffusion)."""
 
     @property
     def is_local(self) -> bool:
-        """True when an output pixel depends on a bounded neighbourhood alone, whatever the size of the image."""
+        """True if an output pixel depends on a bounded neighbourhood only, whatever the size of the image."""
         return not self.attention and not self.middle_attention and self.norm != "group"
 
 
 def timestep_embedding(t: Tensor, width: int, order: Literal["cos-sin", "sin-cos"]) -> Tensor:
-    """Sinusoidal embedding of (fractional) steps t (N,): (N, width), float32. Vaswani et al. 2017, section 3.5."""
+    """Return the sinusoidal embedding of (fractional) steps t (N,): (N, width), float32.
+
+    Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
+    """
     half = width // 2
     divisor = half if order == "cos-sin" else half - 1
     rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / divisor)
@@ -81,13 +88,14 @@ def timestep_embedding(t: Tensor, width: int, order: Literal["cos-sin", "sin-cos
 
 
 def norm_layer(width: int, config: EncoderConfig) -> nn.Module:
+    """Return the norm of a configuration for `width` channels."""
     if config.norm == "layer":
         return PixelNorm(width, eps=config.norm_eps)
     return nn.GroupNorm(GROUPS, width, eps=config.norm_eps) if config.norm == "group" else nn.Identity()
 
 
 class PixelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each pixel of (N, C, ...); fast where memory is channels-last."""
+    """Layer norm over the channels of each pixel of (N, C, ...); fast for channels-last memory format."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) -> the same shape."""
@@ -102,7 +110,7 @@ def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
 
 
 class Downsample(nn.Module):
-    """Halves height and width by a strided convolution."""
+    """A strided convolution that halves height and width."""
 
     def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
@@ -115,7 +123,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Doubles height and width by nearest neighbours, then convolves."""
+    """Nearest-neighbour upsampling by a factor of 2, and a convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -127,7 +135,7 @@ class Upsample(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """norm, SiLU, conv; embedding; norm, SiLU, dropout, conv; plus shortcut. May resample between SiLU and conv."""
+    """(norm, SiLU, conv), embedding, (norm, SiLU, dropout, conv) and a shortcut; can resample before the first conv."""
 
     def __init__(
         self, width: int, out: int, embedding: int, config: EncoderConfig, resample: Literal["up", "down"] | None = None
@@ -141,7 +149,7 @@ class ResidualBlock(nn.Module):
         self.out_layers = nn.Sequential(norm_layer(out, config), nn.SiLU(), nn.Dropout(config.dropout), last)
         self.skip_connection = nn.Identity() if width == out else nn.Conv2d(width, out, 1)
 
-    def _resampled(self, x: Tensor) -> Tensor:
+    def _resample(self, x: Tensor) -> Tensor:
         if self.resample == "up":
             return F.interpolate(x, scale_factor=2, mode="nearest")
         return F.avg_pool2d(x, 2) if self.resample == "down" else x
@@ -149,7 +157,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (N, C, H, W), embedding (N, E) -> (N, C', H', W')."""
         norm, act, conv = self.in_layers
-        h = conv(self._resampled(act(norm(x))))
+        h = conv(self._resample(act(norm(x))))
         emb = self.emb_layers(embedding).to(h.dtype)[..., None, None]
         norm, act, dropout, conv = self.out_layers
         if self.scale_shift:
@@ -157,11 +165,11 @@ class ResidualBlock(nn.Module):
             h = torch.addcmul(shift, norm(h), 1 + scale)
         else:
             h = norm(h + emb)
-        return self.skip_connection(self._resampled(x)) + conv(dropout(act(h)))  # type: ignore[no-any-return]
+        return self.skip_connection(self._resample(x)) + conv(dropout(act(h)))  # type: ignore[no-any-return]
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention over all positions, added to its input."""
+    """Self-attention over all positions, with a residual connection."""
 
     def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
@@ -186,10 +194,10 @@ class AttentionBlock(nn.Module):
 
 
 class Stage(nn.Sequential):
-    """Layers applied one after the other; residual blocks also get the embedding."""
+    """A sequence of layers; residual blocks also receive the embedding."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]
-        """x (N, C, H, W), embedding (N, E)."""
+        """x: (N, C, H, W). embedding: (N, E)."""
         for layer in self:
             x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)
         return x
@@ -201,7 +209,7 @@ def _stage(width: int, out: int, factor: int, embedding: int, config: EncoderCon
 
 
 def encoder_blocks(config: EncoderConfig, inputs: int) -> tuple[list[Stage], list[int]]:
-    """Stages on the way down, and the width that each leaves for its skip connection."""
+    """Return the stages of the encoder, and the number of channels of each skip connection."""
     embedding = 4 * config.channels
     width = config.multipliers[0] * config.channels
     stages, widths = [Stage(nn.Conv2d(inputs, width, 3, padding=1))], [width]
@@ -220,13 +228,13 @@ def encoder_blocks(config: EncoderConfig, inputs: int) -> tuple[list[Stage], lis
 
 
 def middle_block(width: int, config: EncoderConfig) -> Stage:
-    """The deepest stage: two residual blocks, with attention between them."""
+    """Return the deepest stage: two residual blocks, with attention between them."""
     first, last = (ResidualBlock(width, width, 4 * config.channels, config) for _ in range(2))
     return Stage(first, *([AttentionBlock(width, config)] if config.middle_attention else []), last)
 
 
 class UNet(nn.Module):
-    """x (N, C_in, H, W), t (N,), label (N,) -> (N, C_out, H, W); H and W are multiples of `config.factor`."""
+    """x (N, C_in, H, W), t (N,), label (N,) -> (N, C_out, H, W), with H and W multiples of `config.factor`."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -239,12 +247,12 @@ class UNet(nn.Module):
         down, skips = encoder_blocks(config, config.in_channels * (2 if config.low_res else 1))
         self.input_blocks = nn.ModuleList(down)
         self.middle_block = middle_block(skips[-1], config)
-        self.output_blocks = nn.ModuleList(self._ascent(skips, embedding))
+        self.output_blocks = nn.ModuleList(self._decoder(skips, embedding))
         last = _zeroed(nn.Conv2d(first, config.out_channels, 3, padding=1))
         self.out = nn.Sequential(norm_layer(first, config), nn.SiLU(), last)
 
-    def _ascent(self, skips: list[int], embedding: int) -> Iterator[Stage]:
-        """Stages on the way up; each takes one skip connection, last made first used."""
+    def _decoder(self, skips: list[int], embedding: int) -> Iterator[Stage]:
+        """Yield the stages of the decoder; they use the skip connections in reverse order."""
         config, remaining, width = self.config, list(skips), skips[-1]
         for level, multiplier in reversed(list(enumerate(config.multipliers))):
             for block in range(config.blocks + 1):
@@ -257,7 +265,7 @@ class UNet(nn.Module):
                 yield Stage(*layers)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None, *, low_res: Tensor | None = None) -> Tensor:
-        """t may be fractional; label is needed exactly by class-conditional networks, low_res by super-resolution."""
+        """t may be fractional. label: class-conditional networks only. low_res: super-resolution networks only."""
         if (label is None) == (self.config.classes is not None):
             raise ValueError(f"UNet: label is {label}, but the network has {self.config.classes} classes")
         embedding = self.time_embed(timestep_embedding(t, self.config.channels, self.config.frequencies))
@@ -265,15 +273,15 @@ class UNet(nn.Module):
             embedding = embedding + self.label_emb(label)
         if self.config.low_res:
             if low_res is None:
-                raise ValueError("UNet: a super-resolution network needs low_res")
+                raise ValueError("UNet: low_res is None, but the network is for super-resolution; allowed: a tensor")
             x = torch.cat([x, F.interpolate(low_res, x.shape[-2:], mode="bilinear")], dim=1)
         if self.config.norm == "layer":
             x = x.contiguous(memory_format=torch.channels_last)
-        kept = []
+        skips = []
         for stage in self.input_blocks:
             x = stage(x, embedding)
-            kept.append(x)
+            skips.append(x)
         x = self.middle_block(x, embedding)
         for stage in self.output_blocks:
-            x = stage(torch.cat([x, kept.pop()], dim=1), embedding)
+            x = stage(torch.cat([x, skips.pop()], dim=1), embedding)
         return self.out(x)  # type: ignore[no-any-return]

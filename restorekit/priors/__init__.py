@@ -1,1 +1,1 @@
-"""From networks to denoisers, and denoisers that wrap denoisers."""
+"""Adapters that turn networks into denoisers, and denoisers that wrap other denoisers."""

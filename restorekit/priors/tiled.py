@@ -1,38 +1,38 @@
-"""Any height and width from a prior that is evaluated on windows."""
+"""Images of any size through a prior that is evaluated on overlapping windows."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from restorekit.core.denoiser import Denoiser
+from restorekit.core.denoiser import Denoiser, Estimate, Wrapper
 from restorekit.priors.epsilon import pad_to_multiple
 
-# Windows for priors that are natural at any size; benchmarks/windows.py measures others.
+# Windows for priors that accept any size; benchmarks/windows.py measures others.
 ANY_SIZE_WINDOW = 512
 ANY_SIZE_OVERLAP = 32
-# Windows start at multiples of this, so that strided networks see every window on the same grid.
+# Windows start at multiples of this, so that networks with strides process every window on the same grid.
 GRID = 8
 
 
-class Tiled:
+class Tiled(Wrapper):
     """D(x, sigma) of a large image, blended from overlapping windows of a prior.
 
-    Windows all have one size, are spread evenly, and are weighted by a ramp that is 1 in the middle and falls to the
-    sides that lie inside the image, so that no seam is left. The noise of x is one field for the whole image.
+    All windows have the same size and are spaced evenly. Their weights are 1 in the center and decrease toward the
+    sides that lie inside the image, so that there are no seams. The noise of x is one field for the whole image.
 
     Arguments:
         prior: the denoiser of one window.
-        window: side of the windows; by default the prior's size, or 512 for a prior that is natural at any size.
-        overlap: least overlap of neighbours; by default a quarter of the window (32 for a prior of any size).
-        batch: windows evaluated at once; by default as many as have the pixels of one window of 512.
-        where: (N, 1, H, W) or (1, 1, H, W), non-zero where D is wanted; windows without any such pixel are not
+        window: side of the windows; by default the size of the prior, or 512 for a prior that accepts any size.
+        overlap: minimum overlap of neighbouring windows; by default a quarter of the window (32 for a prior that
+            accepts any size).
+        batch: number of windows evaluated at once; by default as many as cover the area of one window of 512 x 512.
+        where: (N, 1, H, W) or (1, 1, H, W), non-zero where D is required; windows without such a pixel are not
             evaluated, and D is x there.
     """
-
-    size = None
 
     def __init__(
         self,
@@ -43,87 +43,91 @@ class Tiled:
         batch: int | None = None,
         where: Tensor | None = None,
     ) -> None:
-        self.prior, self.where = prior, where
-        natural = prior.size is None
-        self.window = window or prior.size or ANY_SIZE_WINDOW
+        super().__init__(prior, size=None)
+        self.where = where
+        size = prior.info.size
+        self.window = window or size or ANY_SIZE_WINDOW
         self.batch = max(1, (ANY_SIZE_WINDOW // self.window) ** 2) if batch is None else batch
-        default = ANY_SIZE_OVERLAP if natural and window is None else self.window // 4
+        default = ANY_SIZE_OVERLAP if size is None and window is None else self.window // 4
         self.overlap = default if overlap is None else overlap
         if not 0 <= self.overlap < self.window or self.batch < 1:
             raise ValueError(
-                f"Tiled: window {self.window}, overlap {self.overlap}, batch {batch}; "
+                f"Tiled: window {self.window}, overlap {self.overlap}, batch {self.batch}; "
                 "allowed: 0 <= overlap < window, batch >= 1"
             )
-        self.channels, self.levels, self.classes = prior.channels, prior.levels, prior.classes
-        self.no_label = getattr(prior, "no_label", None)
-        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
-        self.partial_noise, self.fills = prior.partial_noise, prior.fills
 
-    def over(self, prior: Denoiser) -> Tiled:
-        """The same windows of another prior."""
+    def with_inner(self, prior: Denoiser) -> Tiled:
+        """Return another prior evaluated on the same windows."""
         return Tiled(prior, window=self.window, overlap=self.overlap, batch=self.batch, where=self.where)
 
     def only_where(self, where: Tensor) -> Tiled:
-        """The same, evaluated only where `where` is not zero."""
-        return Tiled(self.prior, window=self.window, overlap=self.overlap, batch=self.batch, where=where)
+        """Return the same prior evaluated only where `where` is not zero."""
+        return Tiled(self.inner, window=self.window, overlap=self.overlap, batch=self.batch, where=where)
 
-    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """x (N, C, H, W) of any size, sigma (N,), label (N,) or None."""
+    def _evaluate(self, inner: Callable[..., Estimate], x: Tensor, sigma: Tensor, label: Tensor | None) -> Estimate:
         if max(x.shape[-2:]) <= self.window and self.where is None:
-            return self.prior(x, sigma, label)
-        original, x = x, pad_to_multiple(x, self._grid)
+            return inner(x, sigma, label)
+        shape, x = x.shape[-2:], pad_to_multiple(x, self._grid)
         sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, self._grid)
         height, width = x.shape[-2:]
         rows, columns = self._starts(height), self._starts(width)
-        tall, wide = min(self.window, height), min(self.window, width)
-        total, weights = torch.zeros_like(x), x.new_zeros(x.shape[0], 1, height, width)
-        places = [(n, top, left) for n in range(x.shape[0]) for top in rows for left in columns]
-        wanted = [place for place in places if self._is_wanted(*place, tall, wide)]
-        for start in range(0, len(wanted), self.batch):
-            group = wanted[start : start + self.batch]
+        window_height, window_width = min(self.window, height), min(self.window, width)
+        total, ramps = torch.zeros_like(x), x.new_zeros(x.shape[0], 1, height, width)
+        total_weight: Tensor | None = None
+        positions = [(n, top, left) for n in range(x.shape[0]) for top in rows for left in columns]
+        positions = [position for position in positions if self._is_required(*position, window_height, window_width)]
+        for start in range(0, len(positions), self.batch):
+            group = positions[start : start + self.batch]
             images = torch.tensor([n for n, _, _ in group], device=x.device)
-            crops = _cut(x, group, tall, wide)
-            levels = sigma[images] if sigma.ndim == 1 else _cut(sigma, group, tall, wide)
-            results = self.prior(crops, levels, None if label is None else label[images])
-            for (n, top, left), result in zip(group, results, strict=True):
-                ramp = self._ramp(top, tall, height).to(x)[:, None] * self._ramp(left, wide, width).to(x)
-                total[n, :, top : top + tall, left : left + wide] += ramp * result
-                weights[n, :, top : top + tall, left : left + wide] += ramp
-        blended = torch.where(weights > 0, total / weights.clamp(min=1e-12), x)
-        return blended[..., : original.shape[-2], : original.shape[-1]]
+            crops = _crop(x, group, window_height, window_width)
+            levels = sigma[images] if sigma.ndim == 1 else _crop(sigma, group, window_height, window_width)
+            results, weight = inner(crops, levels, None if label is None else label[images])
+            if weight is not None and total_weight is None:
+                total_weight = torch.zeros_like(x)
+            for k, (n, top, left) in enumerate(group):
+                ramp = self._ramp(top, window_height, height).to(x)[:, None] * self._ramp(left, window_width, width).to(
+                    x
+                )
+                region = (n, slice(None), slice(top, top + window_height), slice(left, left + window_width))
+                total[region] += ramp * results[k]
+                ramps[region] += ramp
+                if weight is not None and total_weight is not None:
+                    total_weight[region] += ramp * weight[k]
+        norm = ramps.clamp(min=1e-12)
+        blended = torch.where(ramps > 0, total / norm, x)[..., : shape[0], : shape[1]]
+        return blended, None if total_weight is None else (total_weight / norm)[..., : shape[0], : shape[1]]
 
     @property
     def _grid(self) -> int:
         return GRID if self.window % GRID == 0 else 1
 
     def _starts(self, length: int) -> list[int]:
-        """First pixels of the windows along a side of the image."""
+        """Return the first pixel of every window along one axis of the image."""
         if length <= self.window:
             return [0]
         count = math.ceil((length - self.overlap) / (self.window - self.overlap))
         return [i * (length - self.window) // (count - 1) // self._grid * self._grid for i in range(count)]
 
     def _ramp(self, start: int, side: int, length: int) -> Tensor:
-        """Weights (side,) of a window along one axis: 1 inside, falling towards sides that lie inside the image."""
-        place = torch.arange(side, dtype=torch.float64) + 0.5
-        reach = max(self.overlap, 1)
-        rise = torch.ones(side, dtype=torch.float64) if start == 0 else (place / reach).clamp(max=1)
-        fall = (
-            torch.ones(side, dtype=torch.float64) if start + side == length else ((side - place) / reach).clamp(max=1)
-        )
+        """Return the weights (side,) of a window along one axis."""
+        position = torch.arange(side, dtype=torch.float64) + 0.5
+        overlap = max(self.overlap, 1)
+        flat = torch.ones(side, dtype=torch.float64)
+        rise = flat if start == 0 else (position / overlap).clamp(max=1)
+        fall = flat if start + side == length else ((side - position) / overlap).clamp(max=1)
         return torch.sin(torch.minimum(rise, fall) * math.pi / 2) ** 2
 
-    def _is_wanted(self, n: int, top: int, left: int, tall: int, wide: int) -> bool:
+    def _is_required(self, n: int, top: int, left: int, height: int, width: int) -> bool:
         if self.where is None:
             return True
         image = self.where[n if self.where.shape[0] > 1 else 0]
-        return bool(image[:, top : top + tall, left : left + wide].any())
+        return bool(image[:, top : top + height, left : left + width].any())
 
 
-def _cut(x: Tensor, group: list[tuple[int, int, int]], tall: int, wide: int) -> Tensor:
-    return torch.stack([x[n, :, top : top + tall, left : left + wide] for n, top, left in group])
+def _crop(x: Tensor, group: list[tuple[int, int, int]], height: int, width: int) -> Tensor:
+    return torch.stack([x[n, :, top : top + height, left : left + width] for n, top, left in group])
 
 
 def only_where(prior: Denoiser, where: Tensor) -> Denoiser:
-    """A prior that need not be evaluated away from `where`; one that is not tiled is returned as it is."""
+    """Return the prior evaluated only where `where` is not zero; a prior that is not tiled is returned unchanged."""
     return prior.only_where(where) if isinstance(prior, Tiled) else prior

@@ -1,1 +1,1 @@
-"""Running recipes over image files: loading, pairing, batching, devices, writing. Knows no command line."""
+"""Running recipes on image files: loading, pairing, batching, devices, writing. Independent of the command line."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,19 +13,57 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser
-from restorekit.core.recipe import Recipe, SideImage
-from restorekit.errors import ImageError, ModelError, OptionError
-from restorekit.models.registry import load_prior
+from restorekit.core.options import ClassOption, ImageOption, ModelOption, Option, Parameter, SolverOption
+from restorekit.core.recipe import Recipe
+from restorekit.errors import ImageError, OptionError
 from restorekit.run.engine import Precision, make_engine
-from restorekit.run.folder import answer_seed
-from restorekit.run.images import Photo, fit_side_image, from_pillow, read_photo, read_side_image, to_pillow
+from restorekit.run.folder import sample_seed
+from restorekit.run.images import Photo, from_pillow, read_photo, to_pillow
+from restorekit.run.runner import Runner
+from restorekit.run.side_images import fit_side_image, read_side_image
 
-Picture: TypeAlias = "Tensor | Image.Image | str | Path"
+ImageInput: TypeAlias = "Tensor | Image.Image | str | Path"
+
+
+def python_function(recipe: Recipe) -> Callable[..., Any]:
+    """Return the recipe as a function on tensors, PIL images and paths; see `restore`."""
+
+    def function(image: ImageInput, prior: Denoiser | str | Path | None = None, **options: Any) -> Any:
+        return restore(recipe, image, prior, **options)
+
+    function.__name__ = function.__qualname__ = recipe.name.replace("-", "_")
+    function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(p.description for p in recipe.parameters)}."
+    function.__signature__ = _signature(recipe)  # type: ignore[attr-defined]
+    return function
+
+
+def _signature(recipe: Recipe) -> inspect.Signature:
+    """Return the signature: image, prior, the parameters of the recipe, then the shared ones of `restore`."""
+    common = list(inspect.signature(restore).parameters.values())
+    image, prior, *shared = common[1:-1]
+    specific = [
+        inspect.Parameter(p.name, inspect.Parameter.KEYWORD_ONLY, default=p.default, annotation=_annotation(p))
+        for p in recipe.parameters
+    ]
+    return inspect.Signature([image, prior, *specific, *shared], return_annotation=Any)
+
+
+def _annotation(parameter: Parameter) -> Any:
+    """Return the type that a caller passes for a parameter."""
+    if isinstance(parameter.spec, Option):
+        return parameter.annotation
+    kinds: dict[type, str] = {
+        ImageOption: "Tensor | Image.Image | str | Path",
+        ClassOption: "str",
+        ModelOption: "Denoiser | NoisyClassifier | str | Path",
+        SolverOption: "str",
+    }
+    return kinds[type(parameter.spec)] + ("" if parameter.default is not None else " | None")
 
 
 def restore(
     recipe: Recipe,
-    image: Picture,
+    image: ImageInput,
     prior: Denoiser | str | Path | None = None,
     *,
     seed: int = 0,
@@ -33,41 +73,38 @@ def restore(
     tile: int | None = None,
     **options: Any,
 ) -> Any:
-    """Run a recipe on one picture or a batch.
+    """Run a recipe on one image or a batch.
 
-    image: (N, C, H, W) in [-1, 1] of any size, C 1 or 3; or a PIL image; or a path.
-    prior: a denoiser, or what `load_prior` takes; None is the recipe's own.
-    samples: number of answers, with different noise.
-    options: of the recipe; side images as (N or 1, C, H, W) in [0, 1], PIL images or paths.
+    image: a tensor (N, C, H, W) in [-1, 1] of any size, C = 1 or 3; a PIL image; or a path.
+    prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
+    seed: seed of the run. A file gets the same seed as on the command line; image i of a batch gets that of a file
+        named "i".
+    samples: number of results, each with different noise.
+    device, precision, tile: see `restorekit.run.engine.make_engine`.
+    options: options of the recipe; side images are tensors (N or 1, C, H, W) in [0, 1], PIL images or paths.
 
-    Returns the kind that was given (a PIL image for a path): tensors (N, C, H, W) on the image's device, or
-    (samples, N, C, H, W) when samples > 1; PIL images as one image, or a list of them when samples > 1.
-    The seed of a file is that of the command line, of image i in a batch that of a file named "i".
+    Returns the type of `image` (a PIL image for a path): a tensor (N, C, H, W) on the device of the image, or
+    (samples, N, C, H, W) if samples > 1; a PIL image, or a list of PIL images if samples > 1.
     """
     if samples < 1:
-        raise OptionError(f"{recipe.name} samples: found {samples}, allowed: a whole number from 1")
+        raise OptionError(f"{recipe.name} samples: found {samples}, allowed: an integer >= 1")
     photo = _photo(image)
     y = photo.tensor() if photo is not None else _batch(image, recipe.name)
     names = [Path(image).name] if isinstance(image, str | Path) else [str(i) for i in range(len(y))]
-    values = recipe.checked(options)
-    for parameter in recipe.side_images:
-        if values[parameter.name] is not None and isinstance(parameter.spec, SideImage):
-            side = values[parameter.name]
-            values[parameter.name] = _side(side, parameter.spec, y, photo, f"{recipe.name} {parameter.name}")
-    denoiser = load_prior(recipe.model if prior is None else prior) if not callable(prior) else prior
-    if not isinstance(denoiser, Denoiser):
-        raise ModelError(f"{recipe.name}: the prior is {type(prior).__name__}, allowed: a Denoiser, a name or a path")
     engine = make_engine(str(y.device) if device == "auto" and y.device.type != "cpu" else device, precision, tile)
-    placed, values = engine.place(denoiser), engine.resolved(recipe, denoiser, values)
-    answers = [
-        engine.restore(recipe, placed, y, [answer_seed(seed, name, k) for name in names], values)
-        for k in range(samples)
-    ]
+    runner = Runner(recipe, prior, options, engine)
+    side_images = {
+        parameter.name: _side_image(side, parameter.spec, y, photo, f"{recipe.name} {parameter.name}")
+        for parameter in recipe.side_images
+        if isinstance(parameter.spec, ImageOption)
+        and (side := runner.options.side_images.get(parameter.name)) is not None
+    }
+    results = [runner.restore(y, [sample_seed(seed, name, k) for name in names], side_images) for k in range(samples)]
     if photo is None:
-        tensors = [answer.to(y.device) for answer in answers]
+        tensors = [result.to(y.device) for result in results]
         return tensors[0] if samples == 1 else torch.stack(tensors)
-    pictures = [to_pillow(photo.with_tensor(answer[0])) for answer in answers]
-    return pictures[0] if samples == 1 else pictures
+    images = [to_pillow(photo.with_tensor(result[0])) for result in results]
+    return images[0] if samples == 1 else images
 
 
 def _photo(image: Any) -> Photo | None:
@@ -76,8 +113,8 @@ def _photo(image: Any) -> Photo | None:
     if not isinstance(image, str | Path):
         return None
     photo = read_photo(Path(image))
-    if photo.top != 255:
-        raise ImageError(f"{image}: 16 bits a channel do not fit a PIL image; use the command line or a tensor")
+    if photo.max_value != 255:
+        raise ImageError(f"{image}: a PIL image cannot store 16 bits per channel; use the command line or a tensor")
     return photo
 
 
@@ -86,17 +123,17 @@ def _batch(image: Any, where: str) -> Tensor:
         found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise OptionError(f"{where}: found {found}, allowed: a tensor (N, 1 or 3, H, W), a PIL image or a path")
     if not torch.isfinite(image).all():
-        raise OptionError(f"{where}: the image holds values that are not finite; allowed: [-1, 1]")
+        raise OptionError(f"{where}: the image contains values that are not finite; allowed: [-1, 1]")
     return image.float()
 
 
-def _side(side: Any, spec: SideImage, y: Tensor, photo: Photo | None, where: str) -> Tensor:
+def _side_image(side: Any, spec: ImageOption, y: Tensor, photo: Photo | None, where: str) -> Tensor:
     channels, size = spec.channels, tuple(y.shape[-2:])
-    stand_in = (photo or Photo(np.zeros((*size, 1), np.uint8))) if spec.same_size else None
+    reference = (photo or Photo(np.zeros((*size, 1), np.uint8))) if spec.same_size else None
     if isinstance(side, str | Path):
-        return read_side_image(Path(side), channels, stand_in, where)
+        return read_side_image(Path(side), channels, reference, where)
     if isinstance(side, Image.Image):
-        return fit_side_image(from_pillow(side), channels, stand_in, where)
+        return fit_side_image(from_pillow(side), channels, reference, where)
     if not isinstance(side, Tensor) or side.ndim != 4 or not side.numel():
         found = tuple(side.shape) if isinstance(side, Tensor) else type(side).__name__
         raise OptionError(f"{where}: found {found}, allowed: a tensor (N or 1, {channels}, H, W)")

@@ -1,4 +1,4 @@
-"""PNG files of 16 bits a channel, which Pillow writes for grey images alone.
+"""PNG files of 16 bits per channel, which Pillow writes only for grey images.
 
 PNG specification, third edition: chunks (5), scanline filters (9), iCCP (11.3.2.3), eXIf (11.3.3.2).
 """
@@ -16,11 +16,11 @@ COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 def encode_png16(pixels: NDArray[np.uint16], icc: bytes | None = None, exif: bytes | None = None) -> bytes:
-    """A PNG file of pixels (H, W, C), C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)."""
+    """Encode pixels (H, W, C) as a PNG file; C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)."""
     height, width, channels = pixels.shape
     head = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
     rows = np.frombuffer(pixels.astype(">u2").tobytes(), np.uint8).reshape(height, -1)
-    # Filter 2 (Up): each byte less the one above it, which compresses photos well.
+    # Filter 2 (Up) subtracts the byte above from each byte, which compresses photos well.
     filtered: NDArray[Any] = np.empty((height, rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = 2
     filtered[:, 1:] = rows

@@ -1,1 +1,1 @@
-"""Samplers and solvers: plain functions over a denoiser. sigma is the only noise coordinate."""
+"""Samplers and solvers: functions of a denoiser. sigma is the only noise coordinate."""

@@ -1,13 +1,13 @@
-"""Samplers that walk a ladder down: x at its first sigma in, a clean image out.
+"""Samplers: from a state at the first sigma of a ladder to a clean image.
 
-All work in x = x0 + sigma * n (variance exploding), whatever process the prior was trained on; a variance-preserving
-state is x / sqrt(1 + sigma^2). Common arguments:
+All samplers use x = x0 + sigma * n (variance exploding), regardless of the process that the prior was trained on; the
+variance-preserving state is x / sqrt(1 + sigma^2). Common arguments:
 
     prior   a Denoiser
     x       (N, C, H, W), the state at ladder[0]; pure noise is noise.like(x) * ladder[0]
     ladder  (S + 1,) decreasing, last = 0 (see `restorekit.core.ladders`)
-    noise   gives standard normal tensors: `ImageNoise`, or anything with `like(x)`
-    on_step called after every step with (index of the step, new state, D at the old state)
+    noise   a source of standard normal tensors: `ImageNoise`, or anything with `like(x)`
+    on_step called after every step with (index of the step, new state, D of the old state)
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from restorekit.core.denoiser import Denoiser, denoise_at, denoised_with_variance, learned_variance
+from restorekit.core.denoiser import Denoiser, denoise_at, denoise_at_with_variance
+from restorekit.core.posterior import Variance, posterior_variance, step_variance
 
 OnStep = Callable[[int, Tensor, Tensor], None]
-Variance = Literal["small", "large", "learned"]
 Gradient = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -36,9 +36,9 @@ class Noise(Protocol):
 
 
 def _steps(ladder: Tensor) -> Iterator[tuple[int, float, float]]:
-    """(index, sigma, next sigma) of every step."""
-    for index, (sigma, below) in enumerate(itertools.pairwise(ladder.tolist())):
-        yield index, sigma, below
+    """Yield (index, sigma, next sigma) of every step."""
+    for index, (t, s) in enumerate(itertools.pairwise(ladder.tolist())):
+        yield index, t, s
 
 
 def sample_ancestral(
@@ -55,54 +55,51 @@ def sample_ancestral(
 ) -> Tensor:
     """DDPM's reverse chain (Ho et al. 2020, algorithm 2), in sigma.
 
-    The posterior q(x_s | x_t, x0) has mean x0 + (s/t)^2 (x_t - x0); its variance s^2 (t^2 - s^2) / t^2 is "small"
-    (beta tilde, equation 7), (1 + s^2)(t^2 - s^2) / (1 + t^2) is "large" (beta), where s < t are two sigmas; "learned"
-    interpolates their logarithms (Nichol and Dhariwal 2021, equation 15) and needs a prior that knows how.
-    clip keeps D in [-1, 1].
+    For a step from sigma t to s < t, the posterior q(x_s | x_t, x0) has the mean x0 + (s/t)^2 (x_t - x0). variance:
+    "small" is beta tilde (`posterior_variance`, equation 7), "large" is beta (`step_variance`), and "learned"
+    interpolates between their logarithms (Nichol and Dhariwal 2021, equation 15), which requires a prior with a learned
+    variance. clip: clamp D to [-1, 1].
 
-    gradient: grad_x log p(label | x) at (x, sigma); it shifts the mean by the variance times itself (Dhariwal and
-    Nichol 2021, algorithm 1). at: the algorithm as printed evaluates it at the mean, the authors' code at the state
-    x_t, for which the classifier was trained: the default, which also replays their chains.
+    gradient: grad_x log p(label | x) at (x, sigma); it shifts the mean by the variance times the gradient (Dhariwal and
+    Nichol 2021, algorithm 1). at: the paper's algorithm evaluates the gradient at the "mean"; the authors' code
+    evaluates it at the "state" x_t, which the classifier was trained for (default).
     """
-    if variance == "learned" and not learned_variance(prior):
-        raise ValueError("sample_ancestral: variance='learned', but the prior has no learned variance")
+    if variance == "learned" and not prior.info.learned_variance:
+        raise ValueError(
+            "sample_ancestral: found variance 'learned', but the prior has none; allowed: 'small' or 'large'"
+        )
     for index, t, s in _steps(ladder):
         fraction = None
         if variance == "learned":
-            denoised, fraction = denoised_with_variance(prior, x, torch.full((x.shape[0],), t, device=x.device))
+            denoised, fraction = denoise_at_with_variance(prior, x, t)
         else:
             denoised = denoise_at(prior, x, t)
         denoised = denoised.clamp(-1, 1) if clip else denoised
         state, x = x, denoised + (s / t) ** 2 * (x - denoised)
         if gradient is not None:
-            x = x + _shift(state, x, ladder, index, variance, fraction, gradient, at)
-        draw = noise.like(x)
+            x = x + _guidance_shift(state, x, ladder, index, variance, fraction, gradient, at)
+        sample = noise.like(x)
         if s > 0:
-            x = x + draw * _spread(t, s, variance, fraction)
+            x = x + sample * _step_std(t, s, variance, fraction)
         if on_step is not None:
             on_step(index, x, denoised)
     return x
 
 
-def _bounds(t: float, s: float) -> tuple[float, float]:
-    """The two variances of a step from sigma t to sigma s > 0: beta tilde and beta, in sigma."""
-    return s**2 * (t**2 - s**2) / t**2, (1 + s**2) * (t**2 - s**2) / (1 + t**2)
-
-
-def _between(small: float, large: float, variance: Variance, fraction: Tensor | None) -> Tensor | float:
-    """Deviation for a pair of bounds."""
+def _interpolated_std(small: float, large: float, variance: Variance, fraction: Tensor | None) -> Tensor | float:
+    """Return the standard deviation for the two bounds of the variance."""
     if fraction is not None:
-        share = (fraction + 1) / 2
-        return (0.5 * (share * math.log(large) + (1 - share) * math.log(small))).exp()
+        weight = (fraction + 1) / 2
+        return (0.5 * (weight * math.log(large) + (1 - weight) * math.log(small))).exp()
     return math.sqrt(large if variance == "large" else small)
 
 
-def _spread(t: float, s: float, variance: Variance, fraction: Tensor | None) -> Tensor | float:
-    """Standard deviation of the noise that a step adds."""
-    return _between(*_bounds(t, s), variance, fraction)
+def _step_std(t: float, s: float, variance: Variance, fraction: Tensor | None) -> Tensor | float:
+    """Return the standard deviation of the noise that a step from sigma t to sigma s > 0 adds."""
+    return _interpolated_std(posterior_variance(t, s), step_variance(t, s), variance, fraction)
 
 
-def _shift(
+def _guidance_shift(
     state: Tensor,
     mean: Tensor,
     ladder: Tensor,
@@ -112,21 +109,23 @@ def _shift(
     gradient: Gradient,
     at: Literal["state", "mean"],
 ) -> Tensor:
-    """Variance times gradient. Both belong to the variance-preserving process, whose scale sqrt(1 + sigma^2) changes
-    within a step; in the last step its variance is not that of the noise (none is added) but, as in guided-diffusion,
-    beta tilde of the step before stands for the lower bound."""
+    """Return the variance times the gradient.
+
+    Both are those of the variance-preserving process, whose scale sqrt(1 + sigma^2) changes within a step. No noise is
+    added in the last step; as in guided-diffusion, the lower bound of its variance is beta tilde of the previous step.
+    """
     t, s = float(ladder[index]), float(ladder[index + 1])
     scale = math.sqrt((1 + t**2) / (1 + s**2))
-    where = state if at == "state" else mean * scale
-    slope = gradient(where, torch.full((len(state),), t, device=state.device))
+    point = state if at == "state" else mean * scale
+    value = gradient(point, torch.full((len(state),), t, device=state.device))
     if s > 0:
-        return _spread(t, s, variance, fraction) ** 2 * scale * slope
+        return _step_std(t, s, variance, fraction) ** 2 * scale * value
     if variance == "small":
-        return torch.zeros_like(slope)
+        return torch.zeros_like(value)
     large = t**2 / (1 + t**2)
-    small = _bounds(float(ladder[index - 1]), t)[0] / (1 + t**2) if index else large
-    last = _between(small, large if fraction is not None else small, variance, fraction)
-    return last**2 * scale * slope
+    small = posterior_variance(float(ladder[index - 1]), t) / (1 + t**2) if index else large
+    std = _interpolated_std(small, large if fraction is not None else small, variance, fraction)
+    return std**2 * scale * value
 
 
 def sample_ddim(
@@ -139,9 +138,10 @@ def sample_ddim(
     clip: bool = True,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """DDIM (Song et al. 2020, arXiv 2010.02502, equation 12), in sigma; eta = 1 is `sample_ancestral`'s "small".
+    """DDIM (Song et al. 2020, arXiv 2010.02502, equation 12) in sigma.
 
-    x_s = D + sqrt(s^2 - v) (x - D) / t + sqrt(v) n with v = eta^2 s^2 (t^2 - s^2) / t^2.
+    eta = 1 is `sample_ancestral` with variance="small". The update is
+    x_s = D + sqrt(s^2 - v) (x - D) / t + sqrt(v) n with v = eta^2 times `posterior_variance`.
     """
     for index, t, s in _steps(ladder):
         denoised = denoise_at(prior, x, t)
@@ -153,30 +153,30 @@ def sample_ddim(
 
 
 def ddim_step(x: Tensor, denoised: Tensor, t: float, s: float, noise: Noise, eta: float) -> Tensor:
-    """One step of DDIM from sigma t to sigma s, given D(x, t). Noise is drawn at every step when eta > 0."""
-    fresh = eta**2 * s**2 * (t**2 - s**2) / t**2
-    moved = denoised + math.sqrt(s**2 - fresh) / t * (x - denoised)
-    return moved + math.sqrt(fresh) * noise.like(x) if eta > 0 else moved
+    """Return the state after one step of DDIM from sigma t to s, given D(x, t). If eta > 0, every step adds noise."""
+    variance = eta**2 * posterior_variance(t, s)
+    mean = denoised + math.sqrt(s**2 - variance) / t * (x - denoised)
+    return mean + math.sqrt(variance) * noise.like(x) if eta > 0 else mean
 
 
 def sample_euler(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep | None = None) -> Tensor:
-    """Euler's method on the probability flow (Karras et al. 2022, algorithm 1 without the second order).
+    """Euler's method for the probability flow ODE (Karras et al. 2022, algorithm 1 without the correction).
 
-    In sigma it is DDIM with eta = 0, without clipping.
+    In sigma this is DDIM with eta = 0 and without clipping.
     """
     return sample_ddim(prior, x, ladder, _NoNoise(), clip=False, on_step=on_step)
 
 
 def sample_heun(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep | None = None) -> Tensor:
-    """Heun's method on the probability flow (Karras et al. 2022, algorithm 1); 2 S - 1 evaluations."""
+    """Heun's method for the probability flow ODE (Karras et al. 2022, algorithm 1); 2 S - 1 evaluations."""
     for index, t, s in _steps(ladder):
         denoised = denoise_at(prior, x, t)
         slope = (x - denoised) / t
-        ahead = x + (s - t) * slope
+        following = x + (s - t) * slope
         if s > 0:
-            slope = (slope + (ahead - denoise_at(prior, ahead, s)) / s) / 2
-            ahead = x + (s - t) * slope
-        x = ahead
+            slope = (slope + (following - denoise_at(prior, following, s)) / s) / 2
+            following = x + (s - t) * slope
+        x = following
         if on_step is not None:
             on_step(index, x, denoised)
     return x
@@ -185,10 +185,10 @@ def sample_heun(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep |
 def sample_dpmpp_2m(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep | None = None) -> Tensor:
     """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2), in lambda = -log sigma.
 
-    First order at the first step and where the next sigma is 0.
+    The first step is of first order, and so is a step to sigma 0.
     """
-    before: Tensor | None = None
-    last_width = 0.0
+    previous: Tensor | None = None
+    previous_width = 0.0
     for index, t, s in _steps(ladder):
         denoised = denoise_at(prior, x, t)
         if s == 0:
@@ -196,17 +196,17 @@ def sample_dpmpp_2m(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnSt
         else:
             width = math.log(t / s)
             extrapolated = denoised
-            if before is not None:
-                extrapolated = denoised + (denoised - before) * width / (2 * last_width)
+            if previous is not None:
+                extrapolated = denoised + (denoised - previous) * width / (2 * previous_width)
             x = s / t * x - math.expm1(-width) * extrapolated
-            before, last_width = denoised, width
+            previous, previous_width = denoised, width
         if on_step is not None:
             on_step(index, x, denoised)
     return x
 
 
 class _NoNoise:
-    """For samplers that draw none."""
+    """Zeros, for deterministic samplers."""
 
     def like(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)

@@ -1,1 +1,1 @@
-"""Training of priors from plans; needs the extra `train`."""
+"""Training of priors from plans; requires the extra `train`."""

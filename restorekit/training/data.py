@@ -1,9 +1,10 @@
-"""Random crops of a folder of photos. Crop number i is the same whatever the device, the workers or the batch."""
+"""Random crops of a folder of photos. Crop i depends only on the seed and i, not on device, workers or batch."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,42 +17,45 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from restorekit.core.files import IMAGE_SUFFIXES, find_images
 from restorekit.errors import TrainingError
 from restorekit.training.plan import DataPlan
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-# One crop is drawn by six numbers in [0, 1): photo, row, column, flip, quarter turns, and one in reserve.
-DRAWS = 6
+# Random numbers per crop: photo, row, column, flip, rotation, and an unused one.
+NUMBERS_PER_CROP = 6
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """Image files below a folder, sorted; TrainingError when there are none."""
+    """Return the image files in a folder and its subfolders, sorted; TrainingError if there are none."""
     if not folder.is_dir():
         raise TrainingError(f"data.folder: {folder} is not a folder (in {Path.cwd()})")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = find_images(folder)
     if not files:
-        raise TrainingError(f"data.folder: no image below {folder}; allowed: {', '.join(sorted(SUFFIXES))}")
+        raise TrainingError(f"data.folder: no image in {folder}; allowed: {', '.join(sorted(IMAGE_SUFFIXES))}")
     return files
 
 
 def decode(path: Path, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
-    """One photo as (H, W, C) 8-bit values; see `fit`."""
+    """Read a photo as (H, W, C) 8-bit values; see `fit`."""
     try:
-        with Image.open(path) as opened:
-            return fit(opened, plan, channels)
+        with Image.open(path) as image:
+            return fit(image, plan, channels)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
 
 
 def fit(image: Image.Image, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
-    """An image, upright and on white, as (H, W, C) 8-bit values: its middle, scaled, as the plan says; enlarged if a
-    side is under a crop."""
+    """Convert an image to (H, W, C) 8-bit values.
+
+    Applies the EXIF orientation, a white background for transparent pixels, and the center crop and resizing of the
+    plan. An image that is smaller than a crop is enlarged.
+    """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image.convert("RGBA"))
     image = image.convert("RGB" if channels == 3 else "L")
     if plan.center is not None:
         side = min(plan.center, *image.size)
@@ -59,9 +63,9 @@ def fit(image: Image.Image, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
         image = image.crop((left, top, left + side, top + side))
     if plan.resize is not None:
         image = image.resize((plan.resize, plan.resize), Image.Resampling.BILINEAR)
-    grow = plan.crop / min(image.size)
-    if grow > 1:
-        size = (max(plan.crop, round(image.width * grow)), max(plan.crop, round(image.height * grow)))
+    scale = plan.crop / min(image.size)
+    if scale > 1:
+        size = (max(plan.crop, round(image.width * scale)), max(plan.crop, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image, dtype=np.uint8).reshape(image.height, image.width, channels)
 
@@ -69,7 +73,7 @@ def fit(image: Image.Image, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
 def all_photos(
     plan: DataPlan, channels: int, classes: tuple[str, ...] | None = None
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Every image of a folder, or of the training split of a dataset of torchvision, as `fit` makes it; and labels."""
+    """Return the images (see `fit`) and labels of a folder, or of the training split of a torchvision dataset."""
     if plan.dataset == "folder":
         files = find_photos(plan.folder)
         labels = find_labels(plan, files, classes)
@@ -77,54 +81,53 @@ def all_photos(
             return list(pool.map(lambda file: decode(file, plan, channels), files)), labels
     from torchvision import datasets
 
-    makers: dict[str, Callable[[], Iterable[tuple[Image.Image, Any]]]] = {
+    loaders: dict[str, Callable[[], Iterable[tuple[Image.Image, Any]]]] = {
         "mnist": lambda: datasets.MNIST(str(plan.folder), train=True, download=plan.download),
         "cifar10": lambda: datasets.CIFAR10(str(plan.folder), train=True, download=plan.download),
         "celeba": lambda: datasets.CelebA(str(plan.folder), split="train", download=plan.download),
     }
     try:
-        found = makers[plan.dataset]()
+        dataset = loaders[plan.dataset]()
     except (RuntimeError, OSError) as error:
-        hint = "" if plan.download else "; data.download=true fetches it"
+        hint = "" if plan.download else "; data.download=true downloads it"
         raise TrainingError(f"data.folder: {plan.dataset} in {plan.folder}: {error}{hint}") from error
-    photos = [fit(image, plan, channels) for image, _ in found]
+    photos = [fit(image, plan, channels) for image, _ in dataset]
     return photos, np.zeros(len(photos), np.int64)
 
 
-def dequantized(clean: Tensor, uniform: Tensor) -> Tensor:
-    """Images of 8-bit values k in [-1, 1], with k / 255 replaced by (k + U) / 256, U uniform in [0, 1)."""
+def dequantize(clean: Tensor, uniform: Tensor) -> Tensor:
+    """Dequantize images in [-1, 1] with 8-bit values k: k / 255 becomes (k + uniform) / 256, uniform in [0, 1)."""
     return ((clean + 1) * 127.5 + uniform) / 128 - 1
 
 
-def draw(seed: int, index: int) -> NDArray[np.float64]:
-    """The numbers that make crop `index`: (DRAWS,) in [0, 1), by hashing, so that no order is needed."""
-    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8 * DRAWS).digest()
+def crop_numbers(seed: int, index: int) -> NDArray[np.float64]:
+    """Return the random numbers of crop `index`, (NUMBERS_PER_CROP,) in [0, 1), a hash of the seed and the index."""
+    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8 * NUMBERS_PER_CROP).digest()
     return ((np.frombuffer(digest, dtype="<u8") >> 11) * 2.0**-53).astype(np.float64)
 
 
 def find_labels(plan: DataPlan, files: list[Path], classes: tuple[str, ...] | None) -> NDArray[np.int64]:
-    """Index into classes of every file: (len(files),), 0 where there are no classes."""
+    """Return the index of the class of every file: (len(files),), 0 without classes."""
     if classes is None or plan.labels is None:
         return np.zeros(len(files), np.int64)
-    inside = [file.relative_to(plan.folder) for file in files]
+    paths = [file.relative_to(plan.folder) for file in files]
     if plan.labels == "folders":
-        names = [path.parts[0] if len(path.parts) > 1 else "" for path in inside]
+        names = [path.parts[0] if len(path.parts) > 1 else "" for path in paths]
     else:
         try:
-            with Path(plan.labels).open(newline="", encoding="utf-8") as opened:
-                told = {row[0]: row[1].strip() for row in csv.reader(opened) if len(row) >= 2}
+            with Path(plan.labels).open(newline="", encoding="utf-8") as file:
+                table = {row[0]: row[1].strip() for row in csv.reader(file) if len(row) >= 2}
         except (OSError, UnicodeDecodeError) as error:
             raise TrainingError(f"data.labels: {plan.labels} cannot be read ({error})") from error
-        names = [told.get(path.as_posix(), "") for path in inside]
-    for path, name in zip(inside, names, strict=True):
+        names = [table.get(path.as_posix(), "") for path in paths]
+    for path, name in zip(paths, names, strict=True):
         if name not in classes:
             raise TrainingError(f"data.labels: {path} has the class {name!r}, allowed: {', '.join(classes)}")
     return np.array([classes.index(name) for name in names], np.int64)
 
 
 class StreamedCrops(Dataset[tuple[Tensor, int]]):
-    """Crop number i, decoded from its file: (C, crop, crop) uint8, and its label. For folders that do not fit into
-    memory."""
+    """Crops (C, crop, crop) uint8 and their labels, decoded on access, for folders that do not fit in memory."""
 
     def __init__(self, plan: DataPlan, channels: int, seed: int, classes: tuple[str, ...] | None = None) -> None:
         self.plan, self.channels, self.seed = plan, channels, seed
@@ -132,21 +135,21 @@ class StreamedCrops(Dataset[tuple[Tensor, int]]):
         self.labels = find_labels(plan, self.files, classes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        photo, row, column, flip, turns, _ = draw(self.seed, index)
-        chosen = int(photo * len(self.files))
-        pixels = decode(self.files[chosen], self.plan, self.channels)
+        photo, row, column, flip, rotation, _ = crop_numbers(self.seed, index)
+        photo_index = int(photo * len(self.files))
+        pixels = decode(self.files[photo_index], self.plan, self.channels)
         side = self.plan.crop
         top, left = int(row * (pixels.shape[0] - side + 1)), int(column * (pixels.shape[1] - side + 1))
         crop = pixels[top : top + side, left : left + side]
         if self.plan.flip and flip < 0.5:
             crop = crop[:, ::-1]
         if self.plan.rotate:
-            crop = np.rot90(crop, int(turns * 4))
-        return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C")), int(self.labels[chosen])
+            crop = np.rot90(crop, int(rotation * 4))
+        return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C")), int(self.labels[photo_index])
 
 
 class CachedCrops:
-    """The same crops from photos decoded once into one flat uint8 tensor on the training device."""
+    """The same crops as `StreamedCrops`, from photos decoded once into a flat uint8 tensor on the training device."""
 
     def __init__(
         self,
@@ -165,31 +168,31 @@ class CachedCrops:
         self.pixels = torch.from_numpy(np.concatenate([photo.ravel() for photo in photos])).to(device)
 
     def batch(self, first: int, count: int) -> tuple[Tensor, Tensor]:
-        """Crops first ... first + count - 1: (count, C, crop, crop) uint8, and their labels (count,)."""
+        """Return crops first ... first + count - 1, (count, C, crop, crop) uint8, and their labels (count,)."""
         side = self.plan.crop
-        photo, row, column, flip, turns, _ = np.stack([draw(self.seed, first + i) for i in range(count)]).T
-        chosen = (photo * len(self.starts)).astype(np.int64)
-        top = (row * (self.heights[chosen] - side + 1)).astype(np.int64)
-        left = (column * (self.widths[chosen] - side + 1)).astype(np.int64)
+        photo, row, column, flip, rotation, _ = np.stack([crop_numbers(self.seed, first + i) for i in range(count)]).T
+        photo_index = (photo * len(self.starts)).astype(np.int64)
+        top = (row * (self.heights[photo_index] - side + 1)).astype(np.int64)
+        left = (column * (self.widths[photo_index] - side + 1)).astype(np.int64)
         grid = np.arange(side)
         y, x = np.broadcast_to(grid[:, None], (count, side, side)), np.broadcast_to(grid, (count, side, side))
         if self.plan.rotate:
-            y, x = _turned(y, x, (turns * 4).astype(np.int64), side)
+            y, x = _rotate(y, x, (rotation * 4).astype(np.int64), side)
         if self.plan.flip:
             x = np.where((flip < 0.5)[:, None, None], side - 1 - x, x)
         shape = (count, 1, 1)
-        width = self.widths[chosen].reshape(shape)
+        width = self.widths[photo_index].reshape(shape)
         flat = (y + top.reshape(shape)) * width + x + left.reshape(shape)
-        index = torch.from_numpy(self.starts[chosen].reshape(shape) + flat * self.channels).to(self.device)
+        index = torch.from_numpy(self.starts[photo_index].reshape(shape) + flat * self.channels).to(self.device)
         channel = torch.arange(self.channels, device=self.device).reshape(1, -1, 1, 1)
-        return self.pixels[index[:, None] + channel], self.labels[torch.from_numpy(chosen).to(self.device)]
+        return self.pixels[index[:, None] + channel], self.labels[torch.from_numpy(photo_index).to(self.device)]
 
 
-def _turned(
-    y: NDArray[np.int64], x: NDArray[np.int64], turns: NDArray[np.int64], side: int
+def _rotate(
+    y: NDArray[np.int64], x: NDArray[np.int64], rotations: NDArray[np.int64], side: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Source coordinates of `np.rot90(crop, turns)`."""
-    choice = turns[:, None, None]
+    """Return the source coordinates of `np.rot90(crop, rotations)`."""
+    choice = rotations[:, None, None]
     last = side - 1
     rows = np.choose(choice, [y, x, last - y, last - x])
     columns = np.choose(choice, [x, last - y, last - x, y])
@@ -207,14 +210,18 @@ def batches(
     stride: int,
     classes: tuple[str, ...] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Endless batches (count, C, crop, crop), float32 in [-1, 1], with labels (count,) where there are classes: the
-    crops from number `first`, then from `first + stride`, and so on. Processes and resumed runs start where they should
-    by choosing first and stride."""
+    """Yield batches (count, C, crop, crop), float32 in [-1, 1], and labels (count,) or None, indefinitely.
+
+    The batches start at crops `first`, `first + stride`, and so on, so that every process and every resumed run can
+    select its crops.
+    """
     if plan.cache:
         cached = CachedCrops(plan, channels, seed, device, classes)
-        source: Iterator[tuple[Tensor, Tensor]] = (cached.batch(start, count) for start in _counting(first, stride))
+        source: Iterator[tuple[Tensor, Tensor]] = (
+            cached.batch(start, count) for start in itertools.count(first, stride)
+        )
     else:
-        sampler = (list(range(start, start + count)) for start in _counting(first, stride))
+        sampler = (list(range(start, start + count)) for start in itertools.count(first, stride))
         streamed = StreamedCrops(plan, channels, seed, classes)
         source = iter(DataLoader(streamed, batch_sampler=_Sampler(sampler), num_workers=plan.workers))
     for pixels, labels in source:
@@ -222,16 +229,10 @@ def batches(
 
 
 class _Sampler:
-    """DataLoader wants an iterable object."""
+    """An iterable of index lists for `DataLoader`."""
 
     def __init__(self, indices: Iterator[list[int]]) -> None:
         self._indices = indices
 
     def __iter__(self) -> Iterator[list[int]]:
         return self._indices
-
-
-def _counting(first: int, stride: int) -> Iterator[int]:
-    while True:
-        yield first
-        first += stride

@@ -12,9 +12,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Ema(Generic[M]):
-    """Keeps `average`, a copy of a module whose parameters follow the original's.
+    """Exponential moving average of the parameters of a module, kept in the copy `average`.
 
-    The decay grows as min(decay, (1 + step) / (10 + step)), so that early averages forget the random start.
+    The decay is min(decay, (1 + step) / (10 + step)), so that early averages forget the initial weights.
     """
 
     def __init__(self, module: M, decay: float) -> None:
@@ -23,10 +23,10 @@ class Ema(Generic[M]):
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Take in the weights after optimizer step number `step`, counted from 0."""
+        """Update the average with the weights after step `step` of the optimizer, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours: list[Tensor] = list(self.average.parameters())
-        theirs = [p.detach() for p in module.parameters()]
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
-        for mine, other in zip(self.average.buffers(), module.buffers(), strict=True):
-            mine.copy_(other)
+        averages: list[Tensor] = list(self.average.parameters())
+        current = [p.detach() for p in module.parameters()]
+        torch._foreach_lerp_(averages, current, 1 - decay)
+        for average, buffer in zip(self.average.buffers(), module.buffers(), strict=True):
+            average.copy_(buffer)

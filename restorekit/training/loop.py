@@ -1,4 +1,4 @@
-"""The training loop: accelerate carries devices and processes, everything random is a function of the step."""
+"""The training loop. Accelerate handles devices and processes; all randomness is a function of the step."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import TorchDynamoPlugin
+from pydantic import ValidationError
 from torch import Tensor
 
+from restorekit.core.files import atomic_path
 from restorekit.core.noise import image_seed
 from restorekit.errors import TrainingError
 from restorekit.models.config import ModelConfig
 from restorekit.models.files import WEIGHTS, save_weights
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
+from restorekit.training.logging import Report, write_card
 from restorekit.training.objectives import objective_for
 from restorekit.training.optimizers import build_optimizer
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
-from restorekit.training.report import Report, write_card
 from restorekit.training.transfer import start_from
 
 CHECKPOINT = "checkpoint.pt"
-# Keys of a plan that a resumed run may change: they do not touch what is computed, or (steps) that is the wish.
+# Keys of a plan that may change when a run is resumed: except steps, they do not affect the computation.
 FREE_ON_RESUME = {
     "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"},
     "data": {"folder", "download", "cache", "workers"},
@@ -37,28 +39,28 @@ FREE_ON_RESUME = {
 
 @dataclass
 class Progress:
-    """How far a run is."""
+    """Number of optimizer steps and of training images so far."""
 
     step: int = 0
     images: int = 0
 
 
 def learning_rate(plan: OptimizerPlan, steps: int, step: int) -> float:
-    """Learning rate of optimizer step number `step`, counted from 0, of `steps`."""
-    warm = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
-    done = step / steps
-    fall = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "none": 1.0}[plan.decay]
-    return plan.lr * warm * fall
+    """Return the learning rate of optimizer step `step`, counted from 0, of `steps`."""
+    warmup = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
+    progress = step / steps
+    decay = {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "none": 1.0}[plan.decay]
+    return plan.lr * warmup * decay
 
 
 class Trainer:
     """One run of a plan into one folder.
 
     Arguments:
-        plan: what to train.
-        output: folder of the result and of the checkpoint that a resumed run starts from.
-        resume: go on from the checkpoint in `output`; the losses are those of a run that was never interrupted.
-        init_from: weights file to start from instead of fresh weights.
+        plan: the plan.
+        output: folder of the weights, the model card and the checkpoint.
+        resume: resume from the checkpoint in `output`; the losses are those of an uninterrupted run.
+        init_from: weights file to initialize the model from; None for random weights.
     """
 
     def __init__(self, plan: Plan, output: Path, *, resume: bool = False, init_from: Path | None = None) -> None:
@@ -73,7 +75,7 @@ class Trainer:
             prior.to(memory_format=torch.channels_last)
         self.ema = Ema(prior, plan.run.ema)
         optimizer = build_optimizer(plan.optimizer, prior.parameters())
-        self.bare, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
+        self.model, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
         self.progress = Progress()
         if saved is not None:
             self.ema.average.load_state_dict(saved["ema"])
@@ -83,7 +85,7 @@ class Trainer:
         self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
 
     def run(self, max_minutes: float | None = None) -> Progress:
-        """Train until the plan's last step or for `max_minutes`; leaves weights, card and checkpoint in `output`."""
+        """Train to the last step of the plan or for `max_minutes`; write weights, card and checkpoint to `output`."""
         self.output.mkdir(parents=True, exist_ok=True)
         plan, main = self.plan.run, self.accelerator.is_main_process
         stop_at = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
@@ -107,7 +109,7 @@ class Trainer:
         return self.progress
 
     def save(self, losses: list[Tensor]) -> None:
-        """Write weights, card and checkpoint, each atomically; not when a loss since the last check is not finite."""
+        """Write weights, card and checkpoint, each atomically; raise TrainingError if a recent loss is not finite."""
         self._checked(losses)
         dtype = getattr(torch, self.plan.run.weights)
         save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.plan.model, dtype)
@@ -119,9 +121,8 @@ class Trainer:
             "ema": self.ema.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        part = self.output / (CHECKPOINT + ".part")
-        torch.save(state, part)
-        part.replace(self.output / CHECKPOINT)
+        with atomic_path(self.output / CHECKPOINT) as part:
+            torch.save(state, part)
 
     def _crops(self) -> Any:
         plan, processes = self.plan.run, self.accelerator.num_processes
@@ -138,7 +139,7 @@ class Trainer:
         )
 
     def _step(self, crops: Any) -> Tensor:
-        """One step of the optimizer; returns the mean loss, still on the device."""
+        """Perform one optimizer step; return the mean loss on the device."""
         plan, step = self.plan, self.progress.step
         total = torch.zeros((), device=self.accelerator.device)
         for group in self.optimizer.param_groups:
@@ -151,20 +152,20 @@ class Trainer:
                 if self.accelerator.sync_gradients:
                     limit = math.inf if plan.optimizer.clip is None else plan.optimizer.clip
                     norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit)
-                    # A gradient that is not finite makes the loss so, and the check before every save finds it.
+                    # Propagate non-finite gradients to the loss, which is checked before every save.
                     total += 0 * norm.detach()
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 total += loss.detach() / plan.run.accumulate
-        self.ema.update(self.bare, step)
+        self.ema.update(self.model, step)
         self.progress.step += 1
         self.progress.images += plan.run.batch * plan.run.accumulate * self.accelerator.num_processes
         return total
 
     def _generator(self, part: int) -> torch.Generator:
-        """Randomness of one part of a step on one process: nothing depends on how the run came here."""
-        place = (self.progress.step * self.plan.run.accumulate + part) * self.accelerator.num_processes
-        seed = image_seed(self.plan.run.seed, f"step {place + self.accelerator.process_index}")
+        """Return the generator of one accumulation step on one process, independent of the history of the run."""
+        index = (self.progress.step * self.plan.run.accumulate + part) * self.accelerator.num_processes
+        seed = image_seed(self.plan.run.seed, f"step {index + self.accelerator.process_index}")
         return torch.Generator(self.accelerator.device).manual_seed(seed)
 
     def _checked(self, losses: list[Tensor]) -> float:
@@ -173,18 +174,18 @@ class Trainer:
         mean = torch.stack(losses).mean().item()
         if not math.isfinite(mean):
             first = self.progress.step - len(losses)
-            kept = self.output / CHECKPOINT
+            checkpoint = self.output / CHECKPOINT
             raise TrainingError(
-                f"the loss is {mean} within steps {first} to {self.progress.step}; the checkpoint before it is kept"
-                f" ({kept if kept.exists() else 'none yet'}). Lower optimizer.lr or optimizer.clip."
+                f"the loss is {mean} within steps {first} to {self.progress.step}; the previous checkpoint is kept"
+                f" ({checkpoint if checkpoint.exists() else 'none yet'}). Lower optimizer.lr or optimizer.clip."
             )
         return mean
 
-    def _any(self, here: bool) -> bool:
-        """True on every process as soon as it is on one, so that none waits for another."""
+    def _any(self, condition: bool) -> bool:
+        """Return True on every process if `condition` is true on any of them."""
         if self.accelerator.num_processes == 1:
-            return here
-        flag = torch.tensor([here], device=self.accelerator.device)
+            return condition
+        flag = torch.tensor([condition], device=self.accelerator.device)
         return bool(self.accelerator.gather(flag).any())
 
     def _rate(self) -> float:
@@ -194,25 +195,29 @@ class Trainer:
         path = self.output / CHECKPOINT
         if not resume:
             if path.exists():
-                raise TrainingError(f"{path} exists: --resume goes on from it, another --output starts anew")
+                raise TrainingError(f"{path} exists; --resume continues from it, another --output starts a new run")
             return None
         if not path.exists():
-            raise TrainingError(f"--resume: there is no {path}")
+            raise TrainingError(f"--resume: {path} does not exist")
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if "objective" not in saved:
-            raise TrainingError(f"--resume: {path} is of another version of restorekit; --init-from takes its weights")
-        # Plans written before optimizer.name existed were trained by AdamW.
-        saved["plan"]["optimizer"].setdefault("name", "adamw")
-        before, now = _flat(_fixed(Plan.model_validate(saved["plan"]))), _flat(_fixed(self.plan))
+        try:
+            # Plans written before optimizer.name existed were trained by AdamW.
+            saved["plan"]["optimizer"].setdefault("name", "adamw")
+            previous = Plan.model_validate(saved["plan"])
+            saved["objective"]
+        except (KeyError, ValidationError) as error:
+            text = f"--resume: {path} was written by another version of restorekit; --init-from accepts its weights"
+            raise TrainingError(text) from error
+        before, now = _flat(_fixed(previous)), _flat(_fixed(self.plan))
         changed = [key for key in now if now[key] != before.get(key)]
         if changed:
-            hint = f" (there {before['optimizer.name']!r})" if "optimizer.name" in changed else ""
+            hint = f" (previously {before['optimizer.name']!r})" if "optimizer.name" in changed else ""
             raise TrainingError(f"--resume: the plan differs from that of {path} in {', '.join(changed)}{hint}")
         return saved
 
 
 def _accelerator(run: RunPlan) -> Accelerator:
-    # Accelerate keeps the precision of a process's first training; a second one may have another.
+    # Accelerate keeps the precision of the first run in a process; the precision of a second run may differ.
     AcceleratorState._reset_state()
     dynamo = TorchDynamoPlugin(backend="inductor") if run.compile else None
     return Accelerator(
@@ -224,7 +229,7 @@ def _accelerator(run: RunPlan) -> Accelerator:
 
 
 def _fixed(plan: Plan) -> dict[str, Any]:
-    """What a resumed run must have in common with the one before."""
+    """Return the part of a plan that may not change when a run is resumed."""
     return plan.model_dump(mode="json", exclude={"card": True, **FREE_ON_RESUME})
 
 
@@ -244,6 +249,6 @@ def train(
     init_from: Path | None = None,
     max_minutes: float | None = None,
 ) -> ModelConfig:
-    """Train a plan into the folder `output` (`model.safetensors`, `README.md`, `checkpoint.pt`, logs)."""
+    """Train according to a plan; write `model.safetensors`, `README.md`, `checkpoint.pt` and logs to `output`."""
     Trainer(plan, output, resume=resume, init_from=init_from).run(max_minutes)
     return plan.model

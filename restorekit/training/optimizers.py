@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from restorekit.training.plan import OptimizerPlan
 
-# The smaller side of a weight that Muon updates is at least this.
-SMALLEST_SIDE = 16
+# Smallest side of a matrix that Muon updates by orthogonalized momentum.
+MIN_SIDE = 16
 # Coefficients of the quintic Newton-Schulz iteration (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
@@ -23,25 +23,25 @@ EPS = 1e-8
 
 
 def build_optimizer(plan: OptimizerPlan, parameters: Iterable[Tensor]) -> Optimizer:
-    """The optimizer that a plan names."""
+    """Return the optimizer of a plan."""
     if plan.name == "adamw":
         return torch.optim.AdamW(parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay)
     return Muon(parameters, lr=plan.lr, momentum=plan.momentum, betas=plan.betas, weight_decay=plan.weight_decay)
 
 
 def matrix_shape(weight: Tensor) -> tuple[int, int]:
-    """Outputs and inputs of a weight: a convolution weight (O, I, kh, kw) is a matrix O x (I * kh * kw)."""
+    """Return the outputs and inputs of a weight; a convolution weight (O, I, kh, kw) is a matrix O x (I * kh * kw)."""
     if weight.ndim < 2 or weight.numel() == 0:
         return (0, 0)
     return weight.shape[0], weight.numel() // weight.shape[0]
 
 
-def orthogonalized(matrices: Tensor) -> Tensor:
-    """Matrices (N, rows, columns) with singular values moved close to 1, by five Newton-Schulz steps.
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Move the singular values of matrices (N, rows, columns) close to 1 by five Newton-Schulz steps.
 
-    The result is about U V^T of the singular value decomposition U S V^T: singular values above 0.01 of the Frobenius
-    norm end between 0.7 and 1.2. Computed in bfloat16, which the iteration tolerates, on every device: on a CPU with
-    bfloat16 instructions it takes half the time of float32.
+    The result approximates U V^T of the singular value decomposition U S V^T. Singular values above 0.01 of the
+    Frobenius norm end between 0.7 and 1.2. The iteration tolerates bfloat16, which is used on every device; on a CPU
+    with bfloat16 instructions it takes half the time of float32.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -57,17 +57,17 @@ class Muon(Optimizer):
     """Momentum orthogonalized by Newton-Schulz for matrices of at least 16 x 16, AdamW for all other parameters.
 
     A convolution weight counts as the matrix outputs x (inputs * kernel height * kernel width). The update of a matrix
-    is lr * 0.2 * sqrt(max(outputs, inputs)) * orthogonalized(Nesterov momentum) (Jordan et al. 2024; the scale is that
+    is lr * 0.2 * sqrt(max(outputs, inputs)) * orthogonalize(Nesterov momentum) (Jordan et al. 2024; the scale is that
     of Liu et al. 2025, equation 4), so that one learning rate and one weight decay serve both kinds of parameters.
-    `torch.optim.Muon` is not used: it exists from torch 2.9 on only, accepts 2-D parameters only, and updates one
-    matrix at a time. Matrices of equal shape are updated together here.
+    `torch.optim.Muon` is not used: it exists only since torch 2.9, accepts only 2-D parameters, and updates one matrix
+    at a time. Matrices of equal shape are updated together here.
 
     Arguments:
         parameters: parameters of all shapes; they are assigned to the two parameter groups by their shape.
         lr: learning rate of both groups.
-        momentum: of matrices.
-        betas: of AdamW.
-        weight_decay: decoupled, of both groups.
+        momentum: Nesterov momentum of the matrices.
+        betas: betas of AdamW.
+        weight_decay: decoupled weight decay of both groups.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Muon(Optimizer):
     ) -> None:
         kinds: dict[bool, list[Tensor]] = {True: [], False: []}
         for parameter in parameters:
-            kinds[min(matrix_shape(parameter)) >= SMALLEST_SIDE].append(parameter)
-        groups = [{"params": chosen, "matrices": kind} for kind, chosen in kinds.items() if chosen]
+            kinds[min(matrix_shape(parameter)) >= MIN_SIDE].append(parameter)
+        groups = [{"params": members, "matrices": kind} for kind, members in kinds.items() if members]
         super().__init__(groups, {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay})
 
     @overload
@@ -116,7 +116,7 @@ class Muon(Optimizer):
         momenta = self._averages(weights, "momentum")
         torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
         nesterov = torch._foreach_lerp(grads, momenta, group["momentum"])
-        directions = orthogonalized(torch.stack([direction.flatten(1) for direction in nesterov]))
+        directions = orthogonalize(torch.stack([direction.flatten(1) for direction in nesterov]))
         updates = [direction.view(weight.shape) for direction, weight in zip(directions, weights, strict=True)]
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(weights, updates, alpha=-group["lr"] * UPDATE_RMS * math.sqrt(side))
@@ -141,7 +141,7 @@ class Muon(Optimizer):
         torch._foreach_addcdiv_(parameters, means, scale, [-group["lr"] / (1 - first**step) for step in steps])
 
     def _averages(self, parameters: list[Tensor], name: str) -> list[Tensor]:
-        """A moving average of the state of each parameter; it starts at zero."""
+        """Return one moving average of each parameter, zero at first."""
         for parameter in parameters:
             if name not in self.state[parameter]:
                 self.state[parameter][name] = torch.zeros_like(parameter)

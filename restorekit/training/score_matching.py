@@ -1,7 +1,8 @@
 """Objectives that fit a score s(x) = grad log p(x) to samples; all three have the same minimum.
 
-score: (N, ...) -> (N, ...), a function of x alone (fix the level with a closure). Losses are sums over the pixels of an
-image and means over the batch, as in the papers; `training/losses.py` has the mean over pixels that the trainer uses.
+score: (N, ...) -> (N, ...), a function of x only; for a fixed noise level, use a closure. Losses are sums over the
+pixels of an image and means over the batch, as in the papers; the trainer uses means over the pixels
+(`training/losses.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def denoising_score_matching(
 ) -> Tensor:
     """1/2 |s(x + sigma n) + n / sigma|^2 sigma^anneal_power (Vincent 2011; Song and Ermon 2019, equations 5 and 6).
 
-    x, noise (N, C, H, W), sigma (N,) in the unit of x. Fits the score of the noisy density.
+    Fits the score of the noisy density. x, noise: (N, C, H, W). sigma: (N,) in the unit of x.
     """
     spread = per_image(sigma, x)
     error = score(x + spread * noise) + noise / spread
@@ -31,10 +32,11 @@ def denoising_score_matching(
 def sliced_score_matching(
     score: Score, x: Tensor, projections: Tensor, *, variance_reduction: bool = True, weight: Tensor | None = None
 ) -> Tensor:
-    """v . grad_x (v . s) + 1/2 (v . s)^2, or with variance reduction + 1/2 |s|^2 (Song et al. 2019, arXiv 1905.07088,
-    equations 7 and 8).
+    """v . grad_x (v . s) + 1/2 (v . s)^2 (Song et al. 2019, arXiv 1905.07088, equation 7).
 
-    projections: (M, N, ...) standard normal. weight: (N,), sigma^2 at the levels of annealing.
+    With variance reduction, the second term is 1/2 |s|^2 (equation 8).
+
+    projections: (M, N, ...), standard normal. weight: (N,), for example sigma^2.
     """
     count = len(projections)
     points = x.detach().repeat(count, *[1] * (x.ndim - 1)).requires_grad_()
@@ -44,12 +46,12 @@ def sliced_score_matching(
         (slope,) = torch.autograd.grad((s * v).sum(), points, create_graph=True)
     curvature = (slope * v).flatten(1).sum(1)
     length = s.square().flatten(1).sum(1) if variance_reduction else (s * v).flatten(1).sum(1).square()
-    each = (curvature + 0.5 * length).reshape(count, -1).mean(0)
-    return (each if weight is None else each * weight).mean()
+    loss = (curvature + 0.5 * length).reshape(count, -1).mean(0)
+    return (loss if weight is None else loss * weight).mean()
 
 
 def exact_score_matching(score: Score, x: Tensor) -> Tensor:
-    """tr(grad_x s) + 1/2 |s|^2 (Hyvarinen 2005), with one gradient for each dimension of x (N, ...)."""
+    """tr(grad_x s) + 1/2 |s|^2 (Hyvarinen 2005), with one gradient per dimension of x (N, ...)."""
     points = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         s = score(points).flatten(1)

@@ -1,4 +1,4 @@
-"""Starting a training from the weights of another network."""
+"""Initialization of a training run from the weights of another model."""
 
 from __future__ import annotations
 
@@ -16,45 +16,51 @@ from restorekit.nets.unet import AttentionBlock, Stage
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.training.plan import Plan
 
-# Layers of a U-Net whose channels may differ.
+# Parameters of a U-Net whose numbers of channels may differ.
 ENDS = ("input_blocks.0.0.weight", "out.2.weight", "out.2.bias")
-LEAST_SHARED = 0.5
+MIN_SHARED = 0.5
 
 
 def start_from(source: Path, plan: Plan) -> Prior | NoisyClassifier:
-    """The model of a plan with the weights of another, as far as they fit.
+    """Build the model of a plan and copy those weights of another model that fit it.
 
-    The first and the last layer take the channels that both have, further ones start at zero; layers that the other
-    lacks (attention, labels) start fresh. TrainingError when less than half of the weights fit.
+    In the first and the last layer, the channels that both models have are copied, and the others are zero. Layers
+    that the other model lacks (attention, labels) are newly initialized. TrainingError if less than half of the
+    weights fit.
     """
     fresh = plan.model.build()
     other = load_classifier_weights(source) if isinstance(fresh, NoisyClassifier) else load_weights(source)
-    wanted, found = fresh.net.state_dict(), _aligned(other.net, fresh.net)
-    taken = {name: found[name] for name, value in wanted.items() if name in found and found[name].shape == value.shape}
-    share = sum(value.numel() for value in taken.values()) / sum(value.numel() for value in wanted.values())
-    if share < LEAST_SHARED:
-        raise TrainingError(f"--init-from {source}: {share:.0%} of its weights fit the plan's model.net, allowed: half")
+    target, found = fresh.net.state_dict(), _aligned(other.net, fresh.net)
+    copied = {name: found[name] for name, value in target.items() if name in found and found[name].shape == value.shape}
+    fraction = sum(value.numel() for value in copied.values()) / sum(value.numel() for value in target.values())
+    if fraction < MIN_SHARED:
+        raise TrainingError(
+            f"--init-from {source}: {fraction:.0%} of its weights fit the plan's model.net, allowed: 50% or more"
+        )
     for name in ENDS:
-        if name in wanted and name in found and name not in taken:
-            both = tuple(slice(min(a, b)) for a, b in zip(wanted[name].shape, found[name].shape, strict=True))
-            taken[name] = torch.zeros_like(wanted[name])
-            taken[name][both] = found[name][both]
-    fresh.net.load_state_dict({**wanted, **taken})
+        if name in target and name in found and name not in copied:
+            shared = tuple(slice(min(a, b)) for a, b in zip(target[name].shape, found[name].shape, strict=True))
+            copied[name] = torch.zeros_like(target[name])
+            copied[name][shared] = found[name][shared]
+    fresh.net.load_state_dict({**target, **copied})
     return fresh
 
 
 def _aligned(other: nn.Module, fresh: nn.Module) -> dict[str, Tensor]:
-    """The other's weights under the names that they have in the fresh network, whose attention moves later layers."""
-    places = {old: new for new, old in itertools.chain.from_iterable(_pairs(fresh, other))}
+    """Return the weights of the other network under the names that they have in the new one.
+
+    The indices of layers differ if only one of the networks has attention.
+    """
+    new_names = {old: new for new, old in itertools.chain.from_iterable(_pairs(fresh, other))}
     result = {}
     for name, value in other.state_dict().items():
-        prefix = next((old for old in places if name.startswith(old + ".")), None)
-        result[name if prefix is None else places[prefix] + name.removeprefix(prefix)] = value
+        prefix = next((old for old in new_names if name.startswith(old + ".")), None)
+        result[name if prefix is None else new_names[prefix] + name.removeprefix(prefix)] = value
     return result
 
 
 def _pairs(fresh: nn.Module, other: nn.Module) -> Iterator[Iterator[tuple[str, str]]]:
-    """Names of the layers of every stage, attention apart, in both networks."""
+    """Yield the names of the layers of every stage, except attention, in both networks."""
     stages = {name: stage for name, stage in other.named_modules() if isinstance(stage, Stage)}
     for name, stage in fresh.named_modules():
         if isinstance(stage, Stage) and name in stages:

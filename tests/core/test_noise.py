@@ -15,17 +15,17 @@ def test_noise_of_an_image_does_not_depend_on_its_batch() -> None:
     assert not torch.equal(first[0], first[1])
 
 
-def test_noise_is_standard_normal_and_like_what_is_asked() -> None:
+def test_noise_is_standard_normal_with_the_dtype_and_shape_of_x() -> None:
     x = torch.empty(1, 3, 200, 200, dtype=torch.float64)
-    draw = ImageNoise([0]).like(x)
-    assert draw.dtype == torch.float64
-    assert draw.mean().abs() < 0.02
-    assert draw.std().item() == pytest.approx(1, abs=0.02)
-    with pytest.raises(ValueError, match="1 images, but 2"):
+    sample = ImageNoise([0]).like(x)
+    assert sample.dtype == torch.float64
+    assert sample.mean().abs() < 0.02
+    assert sample.std().item() == pytest.approx(1, abs=0.02)
+    with pytest.raises(ValueError, match="found 1 images, allowed: 2"):
         ImageNoise([0, 1]).like(x)
 
 
-def test_seeds_depend_on_run_and_name() -> None:
+def test_image_seed_depends_on_run_seed_and_name() -> None:
     assert image_seed(0, "a.png") == image_seed(0, "a.png")
     assert len({image_seed(0, "a.png"), image_seed(1, "a.png"), image_seed(0, "b.png"), image_seed(0, "")}) == 4
     assert 0 <= image_seed(0, "a.png") < 2**63

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
 
-from restorekit.core.recipe import ChosenSolver, Option, OtherModel, SideImage, recipe
+from restorekit.core.options import ImageOption, ModelOption, Option, SolverOption
+from restorekit.core.recipe import recipe
 from restorekit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def a_recipe(
     prior,
     noise,
     *,
-    mask: Annotated[Tensor, SideImage("A mask.")],
+    mask: Annotated[Tensor, ImageOption("A mask.")],
     level: Annotated[float | Literal["auto"], Option("A level.", min=0, max=9)] = "auto",
     count: Annotated[int, Option("A count.", min=1)] = 3,
     mode: Annotated[Literal["a", "b"], Option("A mode.")] = "a",
@@ -30,7 +31,7 @@ def a_recipe(
     return level, count, mode, fast
 
 
-def test_options_are_read_from_the_signature_without_torch_names() -> None:
+def test_options_are_read_from_annotations_with_unimported_types() -> None:
     assert [p.name for p in a_recipe.side_images] == ["mask"]
     assert [(p.name, p.kind, p.words) for p in a_recipe.options] == [
         ("level", float, ("auto",)),
@@ -41,9 +42,11 @@ def test_options_are_read_from_the_signature_without_torch_names() -> None:
     assert a_recipe.doc.splitlines()[0] == "Do something."
 
 
-def test_values_are_checked_and_defaults_filled_in() -> None:
-    assert a_recipe.checked({"mask": 1}) == {"mask": 1, "level": "auto", "count": 3, "mode": "a", "fast": False}
-    assert a_recipe.checked({"mask": 1, "level": "0", "count": "5"})["level"] == 0.0
+def test_values_are_validated_and_defaults_filled_in() -> None:
+    values = a_recipe.validate({"mask": 1})
+    assert values.options == {"level": "auto", "count": 3, "mode": "a", "fast": False}
+    assert values.side_images == {"mask": 1}
+    assert a_recipe.validate({"mask": 1, "level": "0", "count": "5"}).options["level"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -54,14 +57,14 @@ def test_values_are_checked_and_defaults_filled_in() -> None:
         ({"mask": 1, "level": 10}, "level: found 10, allowed: a number from 0 to 9, or auto"),
         ({"mask": 1, "level": float("nan")}, "found nan"),
         ({"mask": 1, "level": "high"}, "found 'high', allowed: a number from 0 to 9, or auto"),
-        ({"mask": 1, "count": 0}, "count: found 0, allowed: a whole number from 1"),
-        ({"mask": 1, "count": 2.5}, "count: found 2.5, allowed: a whole number"),
+        ({"mask": 1, "count": 0}, "count: found 0, allowed: an integer >= 1"),
+        ({"mask": 1, "count": 2.5}, "count: found 2.5, allowed: an integer"),
         ({"mask": 1, "mode": "c"}, "unknown value 'c'. Allowed: a, b"),
     ],
 )
-def test_what_is_not_allowed_is_said(values, message: str) -> None:
+def test_errors_state_what_is_allowed(values, message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        a_recipe.checked(values)
+        a_recipe.validate(values)
 
 
 def doubled(height, width, options):
@@ -81,12 +84,12 @@ def grow(
     *,
     factor: Annotated[Literal[2, 4], Option("A factor.")] = 2,
     first: Annotated[float | None, Option("One way.")] = None,
-    second: Annotated[Tensor | None, SideImage("Another.", same_size=False)] = None,
+    second: Annotated[Tensor | None, ImageOption("Another.", same_size=False)] = None,
 ):
     """Grow."""
 
 
-def test_a_recipe_states_the_shape_of_its_results() -> None:
+def test_result_shape_follows_the_declared_size_and_channels() -> None:
     assert grow.result_shape((5, 1, 7, 8), {}) == (5, 3, 14, 16)
     assert grow.result_shape((1, 3, 1, 1), {"factor": 4}) == (1, 3, 4, 4)
     assert a_recipe.result_shape((1, 1, 7, 8), {}) == (1, 1, 7, 8)
@@ -103,13 +106,13 @@ def test_a_recipe_states_the_shape_of_its_results() -> None:
         ({"first": 1, "second": "kernel.png"}, "exactly one"),
     ],
 )
-def test_numbers_to_choose_from_and_options_that_do_not_go_together(values, message: str) -> None:
+def test_invalid_choices_and_inconsistent_options_are_refused(values, message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        grow.checked(values)
-    assert grow.checked({"second": "kernel.png", "factor": "4"})["factor"] == 4
+        grow.validate(values)
+    assert grow.validate({"second": "kernel.png", "factor": "4"}).options["factor"] == 4
 
 
-def test_wrong_signatures_are_refused_at_once() -> None:
+def test_invalid_signatures_are_refused() -> None:
     def without_doc(y, prior, noise): ...
 
     def other_order(prior, y, noise):
@@ -121,10 +124,10 @@ def test_wrong_signatures_are_refused_at_once() -> None:
     def positional(y, prior, noise, a: Annotated[int, Option("A.")] = 1):
         """Doc."""
 
-    def other_model(y, prior, noise, *, a: Annotated[int, OtherModel("A.", "b")] = 1):
+    def other_model(y, prior, noise, *, a: Annotated[int, ModelOption("A.", "b")] = 1):
         """Doc."""
 
-    def other_solver(y, prior, noise, *, a: Annotated[int, ChosenSolver("A.", "b")] = 1):
+    def other_solver(y, prior, noise, *, a: Annotated[int, SolverOption("A.", "b")] = 1):
         """Doc."""
 
     def odd_type(y, prior, noise, *, a: Annotated[list, Option("A.")] = 1):
@@ -132,9 +135,9 @@ def test_wrong_signatures_are_refused_at_once() -> None:
 
     for function, words in [
         (without_doc, "docstring"),
-        (other_order, "first parameters"),
+        (other_order, "found parameters .*first"),
         (bare_option, "Annotated"),
-        (positional, "bare"),
+        (positional, "not keyword-only"),
         (other_solver, "has a default"),
         (other_model, "has a default"),
         (odd_type, "allowed types"),

@@ -45,7 +45,7 @@ def test_means_and_variances_agree_with_guided_diffusion(schedule: str, steps: i
     want.agrees(f"{name}.log_variance", log_variance.expand_as(x).float())
 
 
-def test_its_parts_agree_with_guided_diffusion() -> None:
+def test_likelihood_and_divergence_agree_with_guided_diffusion() -> None:
     want = golden.load(BOUND)
     x, means, scales = (want[f"input.unit.{name}"] for name in ("x", "means", "log_scales"))
     want.agrees("output.unit.discretized_log_likelihood", discretized_log_likelihood(x, means, scales))
@@ -53,7 +53,7 @@ def test_its_parts_agree_with_guided_diffusion() -> None:
     want.agrees("output.unit.normal_kl", kl)
 
 
-def test_the_mass_of_all_levels_is_one() -> None:
+def test_likelihoods_of_all_levels_sum_to_one() -> None:
     levels = torch.arange(256) / 127.5 - 1
     for scale in (0.003, 0.1, 2.0):
         log_scale = torch.full((256,), math.log(scale))
@@ -61,9 +61,9 @@ def test_the_mass_of_all_levels_is_one() -> None:
         assert total == pytest.approx(1, abs=1e-3)
 
 
-def test_a_learned_variance_needs_its_fraction() -> None:
+def test_learned_variance_requires_the_fraction() -> None:
     x, table = torch.zeros(1, 3, 2, 2), process("linear", 10)
-    with pytest.raises(ValueError, match="needs the fraction"):
+    with pytest.raises(ValueError, match="requires fraction"):
         reverse_step(x, x, table, torch.tensor([3]), "learned")
 
 

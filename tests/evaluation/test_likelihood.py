@@ -21,8 +21,9 @@ BOUND = "gd_vlb"
 
 
 @pytest.mark.parametrize("run", golden.load(BOUND).facts["runs"])
-def test_the_bound_agrees_with_guided_diffusion(run: str) -> None:
-    want, facts = golden.load(BOUND), golden.load(BOUND).facts["runs"][run]
+def test_variational_bound_agrees_with_guided_diffusion(run: str) -> None:
+    expected = golden.load(BOUND)
+    facts = expected.facts["runs"][run]
     steps = facts["T"]
     betas = cosine_betas(steps) if facts["sched"] == "cosine" else linear_betas(steps, 0.1 / steps, 20 / steps)
     prior = EpsilonPrior(
@@ -31,27 +32,28 @@ def test_the_bound_agrees_with_guided_diffusion(run: str) -> None:
         learned_variance=facts["var"] == "learned_range",
         time_scale=1000 / steps if facts["rescale_timesteps"] else 1.0,
     )
-    clean, noise = want[f"input.{facts['inputs']}.x_start"], golden.Recorded(want[f"input.{facts['inputs']}.noise"])
+    clean = expected[f"input.{facts['inputs']}.x_start"]
+    noise = golden.Recorded(expected[f"input.{facts['inputs']}.noise"])
     total, terms = bits_per_dimension(
         prior, clean, noise, steps=facts["respacing"] or None, variance=VARIANCES[facts["var"]], clip=facts["clip"]
     )
-    want.agrees(f"output.{run}.vb", terms)
-    want.agrees(f"output.{run}.total_bpd", total)
+    expected.agrees(f"output.{run}.vb", terms)
+    expected.agrees(f"output.{run}.total_bpd", total)
 
 
-def test_a_folder_is_measured(tmp_path: Path) -> None:
+def test_bits_per_dimension_of_a_folder_are_reported(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     Image.fromarray(data.astronaut()[:40, :50]).save(tmp_path / "photos" / "a.png")
-    said: list[str] = []
+    lines: list[str] = []
     engine, model = make_engine("cpu", "float32"), str(small_model(tmp_path / "model"))
-    got = likelihood.evaluate(tmp_path / "photos", model, engine, steps=5, crop=32, say=said.append)
-    assert got > 0
-    assert said == [f"{got:.3f} bits per dimension ({model}, 5 steps, 1 photos, 32 x 32)"]
-    with pytest.raises(ImageError, match="a: is 50 x 40, allowed: 64 pixels"):
+    result = likelihood.evaluate(tmp_path / "photos", model, engine, steps=5, crop=32, write_line=lines.append)
+    assert result > 0
+    assert lines == [f"{result:.3f} bits per dimension ({model}, 5 steps, 1 photos, 32 x 32)"]
+    with pytest.raises(ImageError, match="a: found 50 x 40 pixels, allowed: 64 x 64"):
         likelihood.evaluate(tmp_path / "photos", model, engine, steps=5)
 
 
-def test_a_prior_without_a_bound_is_named(tmp_path: Path, monkeypatch) -> None:
+def test_prior_without_a_bound_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(likelihood, "load_prior", lambda model: torch.nn.Identity())
-    with pytest.raises(ModelError, match="no prior of the DDPM type"):
+    with pytest.raises(ModelError, match="ncsn has no bound, allowed: a DDPM-type prior"):
         likelihood.evaluate(tmp_path, "ncsn", make_engine("cpu", "float32"))

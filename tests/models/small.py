@@ -1,4 +1,4 @@
-"""A real model file of a small, randomly initialised network."""
+"""Model files of small, randomly initialised networks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from restorekit.models.config import EpsilonConfig
 from restorekit.models.files import CARD, WEIGHTS, save_weights
+from restorekit.priors.epsilon import EpsilonPrior
 
 CONFIG = EpsilonConfig.model_validate(
     {
@@ -17,8 +18,30 @@ CONFIG = EpsilonConfig.model_validate(
 )
 
 
+CLASSES = ("dark", "bright")
+# A class-conditional network with a learned variance, also trained without labels.
+CONDITIONAL = EpsilonConfig.model_validate(
+    {
+        "size": 16,
+        "classes": CLASSES,
+        "prediction": "v",
+        "net": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "out_channels": 6, "classes": 3},
+    }
+)
+
+
+def build_prior(config: EpsilonConfig = CONFIG) -> EpsilonPrior:
+    """Return a prior whose network is random and depends on all of its inputs."""
+    torch.manual_seed(0)
+    prior = config.build().eval().requires_grad_(False)
+    for parameter in prior.net.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    return prior
+
+
 def small_model(folder: Path) -> Path:
-    """A folder as `restorekit train` writes it; the network's output is not zero."""
+    """Write a folder as `restorekit train` does; the output of the network is not zero."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     net = CONFIG.build().net

@@ -10,21 +10,21 @@ PUBLISHED = ClassifierConfig(
 )
 
 
-def test_agrees_with_the_published_classifier() -> None:
+def test_classifier_agrees_with_guided_diffusion() -> None:
     want = golden.load("gd_classifier_attention_pool")
     net = Classifier(PUBLISHED).eval()
     net.load_state_dict(want.weights)
     x = want["input.x"].clone().requires_grad_()
     logits = net(x, want["input.timesteps"])
-    chosen = logits.log_softmax(-1)[torch.arange(3), want["input.y"]]
-    (slope,) = torch.autograd.grad(chosen.sum(), x)
+    log_prob = logits.log_softmax(-1)[torch.arange(3), want["input.y"]]
+    (gradient,) = torch.autograd.grad(log_prob.sum(), x)
     want.agrees("output.logits", logits.detach())
-    want.agrees("output.log_prob", chosen.detach())
-    want.agrees("output.grad_x", slope)
+    want.agrees("output.log_prob", log_prob.detach())
+    want.agrees("output.grad_x", gradient)
 
 
 @pytest.mark.parametrize("pool", ["attention", "adaptive", "spatial"])
-def test_every_pooling_gives_logits_that_depend_on_the_image_and_on_the_noise(pool: str) -> None:
+def test_logits_depend_on_image_and_step_with_every_pooling(pool: str) -> None:
     torch.manual_seed(0)
     config = ClassifierConfig(classes=4, size=16, channels=32, multipliers=(1, 2), blocks=1, pool=pool)
     net = Classifier(config)
@@ -38,6 +38,6 @@ def test_every_pooling_gives_logits_that_depend_on_the_image_and_on_the_noise(po
     assert not torch.allclose(got, net(x, t.flip(0)))
 
 
-def test_impossible_sizes_are_refused() -> None:
+def test_invalid_sizes_are_refused() -> None:
     with pytest.raises(ValidationError, match="size is 18, allowed: multiples of 8"):
         ClassifierConfig(classes=4, size=18)

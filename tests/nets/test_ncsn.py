@@ -11,7 +11,7 @@ def published() -> NCSN:
     return net
 
 
-def test_agrees_with_the_published_network() -> None:
+def test_ncsn_agrees_with_the_published_network() -> None:
     want = golden.load("ncsn_refinenet_3ch_16px")
     net = published()
     with torch.no_grad():
@@ -21,7 +21,7 @@ def test_agrees_with_the_published_network() -> None:
         want.agrees("output.score", channels_last(x, want["input.y"]))
 
 
-def test_every_level_has_its_own_norms() -> None:
+def test_levels_have_separate_norms() -> None:
     net, x = published(), torch.rand(1, 3, 8, 12).expand(2, -1, -1, -1)
     with torch.no_grad():
         a, b = net(x, torch.tensor([2, 7]))
@@ -29,14 +29,14 @@ def test_every_level_has_its_own_norms() -> None:
     assert not torch.allclose(a, b, atol=1e-3)
 
 
-def test_the_second_version_has_one_set_of_norms_and_no_level() -> None:
+def test_ncsnv2_ignores_the_level() -> None:
     net = NCSN(NCSNConfig(features=8, levels=None))
     assert not any("embed" in name for name in net.state_dict())
     x = torch.rand(2, 3, 8, 8)
     assert torch.equal(net(x, torch.tensor([0, 1])), net(x, torch.tensor([5, 9])))
 
 
-def test_the_norm_is_instance_norm_and_keeps_the_means_apart() -> None:
+def test_norm_is_instance_norm_that_keeps_the_channel_means() -> None:
     norm = InstanceNormPlus(4, None)
     torch.nn.init.constant_(norm.gamma, 1.5)
     torch.nn.init.constant_(norm.beta, 0.25)
@@ -52,7 +52,7 @@ def test_the_norm_is_instance_norm_and_keeps_the_means_apart() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_norm_survives_a_large_mean(dtype: torch.dtype) -> None:
+def test_norm_is_accurate_for_large_means(dtype: torch.dtype) -> None:
     x = (torch.randn(1, 3, 64, 64) + torch.tensor([0.0, 30.0, -50.0]).reshape(1, 3, 1, 1)).to(dtype)
     norm = InstanceNormPlus(3, None)
     torch.nn.init.zeros_(norm.alpha)

@@ -37,7 +37,7 @@ HO = UNetConfig(
 
 
 @pytest.mark.parametrize("name", GUIDED)
-def test_agrees_with_guided_diffusion(name: str) -> None:
+def test_unet_agrees_with_guided_diffusion(name: str) -> None:
     want = golden.load(name)
     net = UNet(UNetConfig(channels=32, blocks=1, **GUIDED[name])).eval()
     net.load_state_dict(want.weights)
@@ -49,7 +49,7 @@ def test_agrees_with_guided_diffusion(name: str) -> None:
     want.agrees("output.out", got)
 
 
-def test_agrees_with_the_port_of_ho_et_al() -> None:
+def test_unet_agrees_with_the_port_of_ho_et_al() -> None:
     want = golden.load("ddpm_pesser_unet")
     net = UNet(HO).eval()
     net.load_state_dict(from_ho_port(want.weights, HO))
@@ -58,7 +58,7 @@ def test_agrees_with_the_port_of_ho_et_al() -> None:
 
 
 @pytest.mark.parametrize("style", ["new", "old"])
-def test_agrees_with_diffusers(style: str) -> None:
+def test_unet_agrees_with_diffusers(style: str) -> None:
     want = golden.load("diffusers_unet2d")
     weights = want.weights
     if style == "old":
@@ -70,7 +70,7 @@ def test_agrees_with_diffusers(style: str) -> None:
         want.agrees("output.sample", net(want["input.x"], want["input.t"]))
 
 
-def test_attention_orders_differ_only_in_layout() -> None:
+def test_attention_orders_differ_only_in_the_layout_of_the_weights() -> None:
     torch.manual_seed(0)
     legacy = AttentionBlock(64, UNetConfig(heads=4))
     new = AttentionBlock(64, UNetConfig(heads=4, attention_order="qkv-first"))
@@ -85,7 +85,7 @@ def test_attention_orders_differ_only_in_layout() -> None:
     assert (legacy(x) - x).abs().max() > 0.01
 
 
-def test_without_norm_and_attention_a_pixel_sees_its_surroundings_alone() -> None:
+def test_local_network_depends_on_a_bounded_neighbourhood() -> None:
     config = UNetConfig(channels=32, multipliers=(1, 2), blocks=1, norm="none", middle_attention=False)
     assert config.is_local
     assert not UNetConfig(middle_attention=False).is_local
@@ -101,7 +101,7 @@ def test_without_norm_and_attention_a_pixel_sees_its_surroundings_alone() -> Non
     assert not torch.allclose(a[..., 80:], b[..., 80:])
 
 
-def test_labels_belong_to_networks_with_classes() -> None:
+def test_missing_and_unexpected_inputs_are_refused() -> None:
     net = UNet(UNetConfig(channels=32, multipliers=(1,), blocks=1))
     with pytest.raises(ValueError, match="label"):
         net(torch.zeros(1, 3, 8, 8), torch.zeros(1), torch.zeros(1, dtype=torch.long))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from restorekit.core.denoiser import Denoiser, VarianceDenoiser
-from restorekit.core.ladders import linear_betas, sigmas_from_betas
+from restorekit.core.ladders import cosine_betas, linear_betas, sigmas_from_betas
 from restorekit.priors.epsilon import EpsilonPrior, pad_to_multiple, step_of
 from tests import golden
 from tests.sampling.test_samplers import StandIn
@@ -10,11 +10,11 @@ from tests.sampling.test_samplers import StandIn
 TABLE = sigmas_from_betas(linear_betas(1000))
 
 
-def test_is_a_denoiser() -> None:
+def test_epsilon_prior_is_a_denoiser() -> None:
     prior = EpsilonPrior(StandIn(), TABLE)
     assert isinstance(prior, Denoiser)
     assert isinstance(prior, VarianceDenoiser)
-    assert prior.sigma_max == pytest.approx(157.4, abs=0.1)
+    assert prior.info.sigma_max == pytest.approx(157.4, abs=0.1)
 
 
 def test_steps_and_denoised_images_agree_with_k_diffusion() -> None:
@@ -26,19 +26,53 @@ def test_steps_and_denoised_images_agree_with_k_diffusion() -> None:
         want.agrees(f"output.wrapper.denoised{index}", got)
 
 
+SCHEDULES = {
+    "linear-1000": linear_betas(1000),
+    "linear-4000": linear_betas(4000, 1e-4 / 4, 0.02 / 4),
+    "cosine-1000": cosine_betas(1000),
+    "cosine-4000": cosine_betas(4000),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_trained_sigmas_in_float32_are_exact_steps(name: str) -> None:
+    table = sigmas_from_betas(SCHEDULES[name])
+    steps = step_of(table.float(), table)
+    assert torch.equal(steps, torch.arange(len(table)).float())
+    assert steps[0] == 0
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_steps_between_trained_steps_are_interpolated_and_monotonic(name: str) -> None:
+    table = sigmas_from_betas(SCHEDULES[name])
+    index = torch.arange(len(table) - 1)
+    for share in (0.25, 0.5, 0.75):
+        sigma = (table[:-1] ** (1 - share) * table[1:] ** share).float()
+        torch.testing.assert_close(step_of(sigma, table), (index + share).float(), rtol=0, atol=2e-3)
+    trained = table.float()
+    neighbours = [trained.nextafter(torch.zeros(())), trained, trained.nextafter(torch.tensor(torch.inf))]
+    around = torch.stack(neighbours, dim=1).flatten()
+    assert step_of(around, table).diff().min() >= 0
+
+
+def test_sigmas_outside_the_table_are_clamped() -> None:
+    got = step_of(torch.tensor([0.0, 1e-9, 1e9, torch.inf]), TABLE)
+    assert got.tolist() == [0, 0, 999, 999]
+
+
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_predictions_of_a_perfect_network_give_the_clean_image(prediction: str) -> None:
+def test_perfect_predictions_give_the_clean_image(prediction: str) -> None:
     torch.manual_seed(0)
     clean, eps = torch.randn(3, 3, 6, 6), torch.randn(3, 3, 6, 6)
     sigma = torch.tensor([0.05, 0.7, 20.0])
     s = sigma.reshape(-1, 1, 1, 1)
     scale = (1 + s**2).rsqrt()
-    answer = {"eps": eps, "x0": clean, "v": scale * eps - s * scale * clean}[prediction]
-    prior = EpsilonPrior(_Fixed(answer), TABLE, prediction=prediction)
+    output = {"eps": eps, "x0": clean, "v": scale * eps - s * scale * clean}[prediction]
+    prior = EpsilonPrior(_Fixed(output), TABLE, prediction=prediction)
     torch.testing.assert_close(prior(clean + s * eps, sigma), clean, rtol=0, atol=1e-5)
 
 
-def test_any_size_is_padded_to_the_networks_multiple() -> None:
+def test_images_are_padded_to_the_multiple_of_the_network() -> None:
     seen = []
 
     def net(x, t, label):
@@ -52,7 +86,7 @@ def test_any_size_is_padded_to_the_networks_multiple() -> None:
     assert seen == [(16, 8), (8, 8), (16, 16)]
 
 
-def test_padding_reflects_where_it_can() -> None:
+def test_padding_reflects_where_the_image_is_large_enough() -> None:
     x = torch.arange(6.0).reshape(1, 1, 1, 6)
     assert pad_to_multiple(x, 8)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 5, 5]
     y = torch.arange(12.0).reshape(1, 1, 2, 6).expand(1, 1, 2, 6)
@@ -62,12 +96,12 @@ def test_padding_reflects_where_it_can() -> None:
 
 
 class _Fixed(torch.nn.Module):
-    def __init__(self, answer):
+    def __init__(self, output):
         super().__init__()
-        self.answer = answer
+        self.output = output
 
     def forward(self, x, t, label=None):
-        return self.answer
+        return self.output
 
 
 class _Wrapped(torch.nn.Module):
@@ -79,7 +113,7 @@ class _Wrapped(torch.nn.Module):
         return self.function(x, t, label)
 
 
-def test_a_self_conditioned_network_sees_its_first_answer() -> None:
+def test_self_conditioned_network_gets_its_first_estimate() -> None:
     seen: list[torch.Tensor] = []
 
     def net(x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
@@ -94,4 +128,4 @@ def test_a_self_conditioned_network_sees_its_first_answer() -> None:
     first = seen[0][:, :3] * 0.5
     assert torch.equal(seen[1][:, 3:], first)
     torch.testing.assert_close(got, first + 0.25 * first)
-    assert torch.equal(prior.look(x, sigma)[0], first)
+    assert torch.equal(prior.single_pass(x, sigma)[0], first)

@@ -13,7 +13,7 @@ SIGMAS = geometric_ladder(1.0, 0.01, 10)[:-1]
 
 
 class GaussianScore(nn.Module):
-    """Score of pixels N(mean, std^2) plus noise, in NCSN's [0, 1]."""
+    """Score of pixels N(mean, std^2) plus noise, for data in [0, 1] as in NCSN."""
 
     def __init__(self, mean: float, std: float, divide: bool = False) -> None:
         super().__init__()
@@ -26,29 +26,29 @@ class GaussianScore(nn.Module):
 
 
 @pytest.mark.parametrize("divide", [False, True])
-def test_the_score_of_a_gaussian_is_its_denoiser(divide: bool) -> None:
+def test_score_prior_of_a_gaussian_is_its_denoiser(divide: bool) -> None:
     prior = ScorePrior(GaussianScore(0.6, 0.15, divide), SIGMAS, divide=divide)
     assert isinstance(prior, Denoiser)
     x = torch.randn(10, 3, 6, 5)
-    assert prior.levels is not None
-    sigma = prior.levels.float()
+    assert prior.info.levels is not None
+    sigma = torch.tensor(prior.info.levels)
     torch.testing.assert_close(prior(x, sigma), GaussianPrior(0.2, 0.3)(x, sigma), rtol=0, atol=1e-5)
 
 
-def test_levels_are_those_of_the_authors_in_our_unit() -> None:
+def test_levels_agree_with_the_authors() -> None:
     want = golden.load("ncsn_sigmas_and_preprocessing")
     for case in want.facts["parameters"]["cases"]:
         got = geometric_ladder(case["sigma_begin"], case["sigma_end"], case["num_classes"])[:-1]
         want.agrees(f"output.{case['id']}.float64", got)
         want.agrees(f"output.{case['id']}.float32", got.float())
     prior = ScorePrior(GaussianScore(0.5, 0.1), SIGMAS)
-    assert (prior.sigma_max, prior.sigma_min) == pytest.approx((2.0, 0.02))
+    assert (prior.info.sigma_max, prior.info.sigma_min) == pytest.approx((2.0, 0.02))
     torch.testing.assert_close(ladder_for(prior, 10)[:-1], 2 * SIGMAS)
 
 
-def test_a_strange_level_is_an_error_that_names_the_levels() -> None:
+def test_unknown_level_is_an_error_that_lists_the_levels() -> None:
     prior, x = ScorePrior(GaussianScore(0.5, 0.1), SIGMAS), torch.zeros(2, 3, 4, 4)
-    with pytest.raises(ModelError, match=r"sigma 0\.7 is none of the levels .*: 2, 1\.199, 0\.7188, .*0\.02$"):
+    with pytest.raises(ModelError, match=r"sigma 0\.7 is not a noise level .*: 2, 1\.199, 0\.7188, .*0\.02$"):
         prior(x, torch.tensor([2.0, 0.7]))
     assert torch.isfinite(prior(x, torch.tensor([2.0, 0.71881]))).all()
 

@@ -9,8 +9,8 @@ from restorekit.core.ladders import karras_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.nets.unet import UNet, UNetConfig
 from restorekit.priors.epsilon import EpsilonPrior
-from restorekit.priors.given import Given
 from restorekit.priors.grey import Grey
+from restorekit.priors.known_pixels import KnownPixels
 from restorekit.priors.tiled import Tiled, only_where
 from restorekit.sampling.samplers import sample_ddim
 from restorekit.testing import GaussianPrior
@@ -18,14 +18,12 @@ from tests.priors.test_epsilon import TABLE
 
 
 def windowed() -> GaussianPrior:
-    prior = GaussianPrior(mean=0.2, std=0.4)
-    prior.size = 16
-    return prior
+    return GaussianPrior(mean=0.2, std=0.4, size=16)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 16), (31, 50), (64, 33), (5, 70)])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_pixelwise_prior_gives_the_same_in_tiles(size: tuple[int, int], batch: int) -> None:
+def test_tiled_pixelwise_prior_equals_untiled(size: tuple[int, int], batch: int) -> None:
     prior = windowed()
     x = torch.randn(2, 3, *size)
     sigma = torch.tensor([0.3, 1.5])
@@ -35,7 +33,7 @@ def test_a_pixelwise_prior_gives_the_same_in_tiles(size: tuple[int, int], batch:
     assert all(h <= 16 and w <= 16 and n <= max(batch, 2) for n, _, h, w in prior.seen)
 
 
-def test_a_sampled_image_is_the_same_in_tiles() -> None:
+def test_tiled_sample_equals_untiled() -> None:
     def run(prior) -> Tensor:
         noise = ImageNoise([4])
         start = noise.like(torch.empty(1, 3, 37, 45)) * 5
@@ -44,7 +42,7 @@ def test_a_sampled_image_is_the_same_in_tiles() -> None:
     torch.testing.assert_close(run(Tiled(windowed())), run(GaussianPrior(0.2, 0.4)), rtol=1e-4, atol=1e-5)
 
 
-def test_a_local_network_gives_the_same_in_tiles() -> None:
+def test_tiled_local_network_equals_untiled() -> None:
     torch.manual_seed(0)
     net = UNet(UNetConfig(channels=32, multipliers=(1, 2), blocks=1, norm="layer", middle_attention=False))
     for parameter in net.parameters():
@@ -55,21 +53,19 @@ def test_a_local_network_gives_the_same_in_tiles() -> None:
         torch.testing.assert_close(Tiled(prior, window=96, overlap=48)(x, sigma), prior(x, sigma), rtol=0, atol=1e-3)
 
 
-def test_no_seam_is_left_between_windows_that_disagree() -> None:
+def test_no_seams_between_windows_that_disagree() -> None:
     class Disagreeing(GaussianPrior):
-        size = 16
-
         def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
             self.seen.append(x.shape)
             return torch.full_like(x, float(len(self.seen) % 2))
 
-    out = Tiled(Disagreeing(), batch=1, overlap=8)(torch.zeros(1, 3, 16, 64), torch.ones(1))
+    out = Tiled(Disagreeing(size=16), batch=1, overlap=8)(torch.zeros(1, 3, 16, 64), torch.ones(1))
     assert out.min() < 0.02
     assert out.max() > 0.98
     assert out.diff(dim=-1).abs().max() < 0.25
 
 
-def test_windows_without_a_pixel_to_fill_are_not_evaluated() -> None:
+def test_windows_without_required_pixels_are_not_evaluated() -> None:
     prior = windowed()
     where = torch.zeros(1, 1, 64, 64)
     where[..., 3, 5] = 1
@@ -89,46 +85,42 @@ def test_windows_without_a_pixel_to_fill_are_not_evaluated() -> None:
 
 def test_labels_follow_their_windows() -> None:
     class Labelled(GaussianPrior):
-        size = 8
-
         def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
             assert label is not None
             return torch.zeros_like(x) + label.reshape(-1, 1, 1, 1) + sigma.reshape(-1, 1, 1, 1)
 
-    out = Tiled(Labelled(), batch=3)(torch.zeros(2, 3, 20, 20), torch.tensor([0.25, 0.5]), torch.tensor([1, 4]))
+    out = Tiled(Labelled(size=8), batch=3)(torch.zeros(2, 3, 20, 20), torch.tensor([0.25, 0.5]), torch.tensor([1, 4]))
     torch.testing.assert_close(out[0], torch.full((3, 20, 20), 1.25))
     torch.testing.assert_close(out[1], torch.full((3, 20, 20), 4.5))
 
 
-def test_a_map_of_sigma_follows_its_windows() -> None:
+def test_maps_of_sigma_follow_their_windows() -> None:
     class Partial(GaussianPrior):
-        size, partial_noise, fills = 16, True, True
-
         def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
             noise = sigma**2 if sigma.ndim == 4 else sigma.reshape(-1, 1, 1, 1) ** 2
             return (self.std**2 * x + noise * self.mean) / (self.std**2 + noise)
 
     x = torch.randn(2, 3, 30, 41)
     sigma = torch.tensor([0.5, 2.0]).reshape(-1, 1, 1, 1) * (torch.rand(2, 1, 30, 41) > 0.5)
-    prior = Partial(0.2, 0.4)
+    prior = Partial(0.2, 0.4, size=16, partial_noise=True, supports_holes=True)
     tiled = Tiled(prior, batch=3)
-    assert tiled.partial_noise
+    assert tiled.info.partial_noise
     torch.testing.assert_close(tiled(x, sigma), prior(x, sigma))
     hole = sigma[:1] > 0
-    given, whole = Given(only_where(tiled, hole), hole, x[:1]), Given(prior, hole, x[:1])
+    in_windows, untiled = KnownPixels(only_where(tiled, hole), hole, x[:1]), KnownPixels(prior, hole, x[:1])
     for level in (0.5, 1e9):
-        torch.testing.assert_close(given(x[:1], torch.tensor([level])), whole(x[:1], torch.tensor([level])))
+        torch.testing.assert_close(in_windows(x[:1], torch.tensor([level])), untiled(x[:1], torch.tensor([level])))
 
 
-def test_impossible_windows_are_refused() -> None:
+def test_invalid_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="overlap < window"):
         Tiled(windowed(), overlap=16)
 
 
-def test_grey_images_through_a_colour_prior() -> None:
+def test_grey_image_through_a_colour_prior() -> None:
     grey = Grey(GaussianPrior(mean=0.2, std=0.4))
     assert isinstance(grey, Denoiser)
     x, sigma = torch.randn(2, 1, 6, 5), torch.tensor([0.3, 0.7])
     colour = GaussianPrior(0.2, 0.4)(x.expand(-1, 3, -1, -1), sigma * 3**0.5)
     torch.testing.assert_close(grey(x, sigma), colour[:, :1])
-    assert grey.sigma_max == pytest.approx(80 / 3**0.5)
+    assert grey.info.sigma_max == pytest.approx(80 / 3**0.5)

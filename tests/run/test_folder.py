@@ -17,12 +17,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from restorekit.core.recipe import Option, SideImage, recipe
+from restorekit.core.files import PARTIAL
+from restorekit.core.noise import image_seed
+from restorekit.core.options import ImageOption, Option
+from restorekit.core.recipe import recipe
 from restorekit.errors import ImageError, OptionError, RestorekitWarning
 from restorekit.run.engine import make_engine
-from restorekit.run.folder import Settings, plan_jobs, run_jobs
-from restorekit.run.images import PARTIAL, read_photo
+from restorekit.run.folder import Settings, run_jobs, sample_seed
+from restorekit.run.images import read_photo
+from restorekit.run.plan import plan_jobs
 from restorekit.run.png16 import encode_png16
+from restorekit.run.runner import Runner
 from restorekit.testing import GaussianPrior
 from tests.run.test_images import SRGB, pixels
 
@@ -30,13 +35,13 @@ ENGINE = make_engine("cpu", "float32")
 
 
 @recipe("speckle", samples=True)
-def speckle(y, prior, noise, *, much: Annotated[float, Option("How much.", min=0)] = 0.1):
+def speckle(y, prior, noise, *, amount: Annotated[float, Option("Amount.", min=0)] = 0.1):
     """Add noise."""
-    return y + much * noise.like(y)
+    return y + amount * noise.like(y)
 
 
 @recipe("fill")
-def fill(y, prior, noise, *, mask: Annotated[Tensor, SideImage("What to fill.")]):
+def fill(y, prior, noise, *, mask: Annotated[Tensor, ImageOption("What to fill.")]):
     """Fill with white."""
     return torch.where(mask.expand_as(y) > 0.5, torch.ones_like(y), y)
 
@@ -47,25 +52,26 @@ def save(path: Path, *shape: int, seed: int = 0) -> Path:
     return path
 
 
-def run(given, output=None, recipe=speckle, sides=None, samples=1, **settings):
-    jobs = plan_jobs([given] if isinstance(given, Path) else given, output, recipe, sides or {}, samples=samples)
-    options = {p.name: p.default for p in recipe.options}
-    return run_jobs(jobs, recipe, GaussianPrior(), ENGINE, options, Settings(**settings))
+def run(inputs, output=None, recipe=speckle, side_images=None, samples=1, **settings):
+    inputs = [inputs] if isinstance(inputs, Path) else inputs
+    jobs = plan_jobs(inputs, output, recipe, side_images or {}, samples=samples)
+    runner = Runner(recipe, GaussianPrior(), side_images, ENGINE)
+    return run_jobs(jobs, runner, Settings(**settings))
 
 
-def test_the_tree_is_mirrored_and_nothing_else_is_touched(tmp_path: Path) -> None:
+def test_folder_tree_is_mirrored(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     save(folder / "a.png", 6, 5, 3)
     save(folder / "deep" / "er" / "b.JPG", 16, 16, 3)
     (folder / "notes.txt").write_text("not an image")
-    account = run(folder, tmp_path / "out")
-    assert len(account.restored) == 2
-    assert not account.failed
+    report = run(folder, tmp_path / "out")
+    assert len(report.restored) == 2
+    assert not report.failed
     files = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file())
     assert files == ["a.png", "deep/er/b.JPG"]
 
 
-def test_default_places_are_beside_the_input(tmp_path: Path) -> None:
+def test_default_output_is_next_to_the_input(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", 6, 5, 3)
     run(tmp_path / "in")
     assert (tmp_path / "in-speckle" / "a.png").exists()
@@ -76,7 +82,7 @@ def test_default_places_are_beside_the_input(tmp_path: Path) -> None:
     assert not np.array_equal(one, two)
 
 
-def test_a_photo_has_the_same_result_whatever_the_batch_and_the_others(tmp_path: Path) -> None:
+def test_result_does_not_depend_on_batch_or_other_photos(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for i in range(5):
         save(folder / f"{i}.png", 6 + (i == 2), 5, 3, seed=i)
@@ -90,7 +96,13 @@ def test_a_photo_has_the_same_result_whatever_the_batch_and_the_others(tmp_path:
     assert (tmp_path / "seeded" / "3.png").read_bytes() != (tmp_path / "one" / "3.png").read_bytes()
 
 
-def test_what_is_done_is_skipped_unless_asked(tmp_path: Path) -> None:
+def test_seed_of_a_sample_is_derived_from_seed_name_and_number() -> None:
+    assert sample_seed(3, "a.png", 0) == image_seed(3, "a.png")
+    seeds = {sample_seed(seed, name, number) for seed in range(4) for name in ("a.png", "b.png") for number in range(4)}
+    assert len(seeds) == 32, "no two samples share a seed, such as sample 1 of seed 0 and sample 0 of seed 1"
+
+
+def test_existing_results_are_skipped_without_overwrite(tmp_path: Path) -> None:
     photo, target = save(tmp_path / "a.png", 6, 5, 3), tmp_path / "out" / "a.png"
     run(photo, target)
     before = target.stat().st_mtime_ns
@@ -99,21 +111,21 @@ def test_what_is_done_is_skipped_unless_asked(tmp_path: Path) -> None:
     assert run(photo, target, overwrite=True).restored == [photo]
 
 
-def test_one_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+def test_failed_photo_is_reported_and_others_are_restored(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     save(folder / "a.png", 6, 5, 3)
     (folder / "b.png").write_text("this is text")
     save(folder / "c.png", 1, 1, 3)
     save(folder / "d.png", 6, 5, 1)
-    account = run(folder, tmp_path / "out", batch=8)
-    assert [path.name for path in account.restored] == ["a.png", "c.png", "d.png"]
-    assert [path.name for path, _ in account.failed] == ["b.png"]
-    assert "not an image" in account.failed[0][1]
+    report = run(folder, tmp_path / "out", batch=8)
+    assert [path.name for path in report.restored] == ["a.png", "c.png", "d.png"]
+    assert [path.name for path, _ in report.failed] == ["b.png"]
+    assert "not a readable image" in report.failed[0][1]
     with Image.open(tmp_path / "out" / "d.png") as grey:
         assert grey.mode == "L"
 
 
-def test_masks_pair_by_place_and_stem(tmp_path: Path) -> None:
+def test_masks_pair_by_relative_path_and_stem(tmp_path: Path) -> None:
     folder, masks = tmp_path / "in", tmp_path / "masks"
     for name in ("a", "deep/b", "c"):
         save(folder / f"{name}.png", 6, 5, 3)
@@ -122,23 +134,23 @@ def test_masks_pair_by_place_and_stem(tmp_path: Path) -> None:
         marks[:, column] = 255
         (masks / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(marks).save(masks / name)
-    account = run(folder, tmp_path / "out", fill, {"mask": masks})
-    assert [path.name for path, _ in account.failed] == ["c.png"]
-    assert "masks/c.png" in account.failed[0][1]
+    report = run(folder, tmp_path / "out", fill, {"mask": masks})
+    assert [path.name for path, _ in report.failed] == ["c.png"]
+    assert "masks/c.png" in report.failed[0][1]
     for name, column in (("a.png", 0), ("deep/b.png", 1)):
         got, want = read_photo(tmp_path / "out" / name).pixels, read_photo(folder / name).pixels
         assert (got[:, column] == 255).all()
         keep = [i for i in range(5) if i != column]
         assert np.array_equal(got[:, keep], want[:, keep])
-    sides, names = {"mask": masks / "a.png"}, frozenset({"mask"})
-    assert run(folder / "a.png", tmp_path / "inv.png", fill, sides, inverted=names).restored
+    side_images, inverted = {"mask": masks / "a.png"}, frozenset({"mask"})
+    assert run(folder / "a.png", tmp_path / "inv.png", fill, side_images, inverted=inverted).restored
     assert (read_photo(tmp_path / "inv.png").pixels[:, 1:] == 255).all()
 
 
-def test_a_mask_of_another_size_fails(tmp_path: Path) -> None:
+def test_mask_of_wrong_size_fails(tmp_path: Path) -> None:
     photo, mask = save(tmp_path / "a.png", 6, 5, 3), save(tmp_path / "m.png", 6, 6, 1)
-    account = run(photo, tmp_path / "o.png", fill, {"mask": mask})
-    assert "6 x 6, allowed: the photo's 5 x 6" in account.failed[0][1]
+    report = run(photo, tmp_path / "o.png", fill, {"mask": mask})
+    assert "6 x 6, allowed: 5 x 6, the size of the upright photo" in report.failed[0][1]
 
 
 @recipe("grow", size=lambda height, width, options: (2 * height, 2 * width))
@@ -148,7 +160,7 @@ def grow(y, prior, noise):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_transparency_and_the_size_in_the_exif_follow_a_result_of_another_size(tmp_path: Path, deep: bool) -> None:
+def test_alpha_and_exif_size_follow_the_result_size(tmp_path: Path, deep: bool) -> None:
     values = np.full((4, 6, 4), 255, np.uint16 if deep else np.uint8)
     values[:, :3, 3] = 0
     exif = Image.Exif()
@@ -173,7 +185,7 @@ def test_transparency_and_the_size_in_the_exif_follow_a_result_of_another_size(t
         assert dict(tags.get_ifd(0x8769)) == {0xA002: 12, 0xA003: 8, 0x9003: "2026:01:02 03:04:05"}
 
 
-def test_a_profile_for_grey_is_not_written_into_a_colour_photo(tmp_path: Path) -> None:
+def test_grey_profile_is_dropped_from_colour_result(tmp_path: Path) -> None:
     @recipe("tint", channels=3)
     def tint(y, prior, noise):
         """Three channels of one."""
@@ -182,8 +194,11 @@ def test_a_profile_for_grey_is_not_written_into_a_colour_photo(tmp_path: Path) -
     grey = SRGB[:16] + b"GRAY" + SRGB[20:]
     for name, icc in (("grey.png", grey), ("colour.png", SRGB)):
         Image.fromarray(pixels(6, 5)).save(tmp_path / name, icc_profile=icc)
-    account = run([tmp_path / "grey.png", tmp_path / "colour.png"], tmp_path / "out", tint)
-    assert account.notes == [f"{tmp_path / 'grey.png'}: its profile is for grey, the result is colour: it is not kept"]
+    report = run([tmp_path / "grey.png", tmp_path / "colour.png"], tmp_path / "out", tint)
+    assert report.notes == [
+        f"{tmp_path / 'grey.png'}: the colour profile is for grey images, but the result is colour; "
+        "the profile is dropped"
+    ]
     assert read_photo(tmp_path / "out" / "grey.png").icc is None
     assert read_photo(tmp_path / "out" / "colour.png").icc == SRGB
 
@@ -192,7 +207,7 @@ def test_side_images_of_different_sizes_are_not_batched(tmp_path: Path) -> None:
     batches = []
 
     @recipe("sided")
-    def sided(y, prior, noise, *, kernel: Annotated[Tensor, SideImage("Any.", same_size=False)]):
+    def sided(y, prior, noise, *, kernel: Annotated[Tensor, ImageOption("Any.", same_size=False)]):
         """Note what comes."""
         batches.append((len(y), tuple(kernel.shape)))
         return y
@@ -204,9 +219,9 @@ def test_side_images_of_different_sizes_are_not_batched(tmp_path: Path) -> None:
     assert batches == [(2, (2, 1, 3, 7)), (1, (1, 1, 5, 7))]
 
 
-def test_plans_that_would_lose_something_are_refused(tmp_path: Path) -> None:
+def test_outputs_that_would_overwrite_files_are_refused(tmp_path: Path) -> None:
     photo = save(tmp_path / "in" / "a.png", 6, 5, 3)
-    with pytest.raises(OptionError, match="nothing is written over the originals"):
+    with pytest.raises(OptionError, match="originals are never overwritten"):
         plan_jobs([photo], photo, speckle, {})
     other = save(tmp_path / "other" / "a.png", 6, 5, 3)
     with pytest.raises(OptionError, match="would both be written"):
@@ -217,30 +232,30 @@ def test_plans_that_would_lose_something_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no image in this folder"):
         plan_jobs([tmp_path / "empty"], None, speckle, {})
     mask = save(tmp_path / "m" / "a.png", 6, 5, 1)
-    with pytest.raises(OptionError, match="nothing is written over the originals"):
+    with pytest.raises(OptionError, match="originals are never overwritten"):
         plan_jobs([photo], mask, fill, {"mask": mask})
     with pytest.raises(ImageError, match=r"--mask: .*no such file"):
         plan_jobs([photo], None, fill, {"mask": tmp_path / "none.png"})
 
 
-def test_a_photo_of_two_masks_fails_and_the_others_go_on(tmp_path: Path) -> None:
+def test_photo_with_two_masks_fails_and_others_are_restored(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         save(tmp_path / "in" / name, 6, 5, 3)
         save(tmp_path / "m" / name, 6, 5, 1)
     save(tmp_path / "m" / "a.bmp", 6, 5, 1)
-    account = run(tmp_path / "in", tmp_path / "out", fill, {"mask": tmp_path / "m"})
-    assert [path.name for path in account.restored] == ["b.png"]
-    assert "pairs with 2 files: a.bmp, a.png" in account.failed[0][1]
+    report = run(tmp_path / "in", tmp_path / "out", fill, {"mask": tmp_path / "m"})
+    assert [path.name for path in report.restored] == ["b.png"]
+    assert "matches 2 files: a.bmp, a.png" in report.failed[0][1]
 
 
-def test_an_output_inside_the_input_is_not_restored_again(tmp_path: Path) -> None:
+def test_output_folder_inside_the_input_is_excluded(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 6, 5, 3)
     run(tmp_path, tmp_path / "out")
     assert [job.source.name for job in plan_jobs([tmp_path], tmp_path / "out", speckle, {})] == ["a.png"]
     assert len(plan_jobs([tmp_path], tmp_path / "out", speckle, {})) == 1
 
 
-def test_outputs_and_masks_in_the_folder_are_no_photos_but_the_folders_around_it_may_be(tmp_path: Path) -> None:
+def test_output_and_masks_inside_the_input_are_excluded_but_parent_folders_are_allowed(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", 6, 5, 3)
     save(tmp_path / "in" / "masks" / "a.png", 6, 5, 1)
     jobs = plan_jobs([tmp_path / "in"], None, fill, {"mask": tmp_path / "in" / "masks"})
@@ -250,7 +265,7 @@ def test_outputs_and_masks_in_the_folder_are_no_photos_but_the_folders_around_it
     assert [job.source.parent.name for job in alone] == ["in"], "the mask itself is no photo"
 
 
-def test_what_a_recipe_says_becomes_a_note(tmp_path: Path) -> None:
+def test_recipe_warning_becomes_a_note(tmp_path: Path) -> None:
     @recipe("constant", samples=True)
     def constant(y, prior, noise):
         """Say something."""
@@ -258,14 +273,14 @@ def test_what_a_recipe_says_becomes_a_note(tmp_path: Path) -> None:
         return y
 
     jobs = plan_jobs([save(tmp_path / "a.png", 6, 5, 3)], tmp_path / "out", constant, {}, samples=2)
-    account = run_jobs(jobs, constant, GaussianPrior(), make_engine("cpu", "float32"), {})
-    assert [note.split(": ", 1)[1] for note in account.notes] == [
+    report = run_jobs(jobs, Runner(constant, GaussianPrior(), {}, ENGINE))
+    assert [note.split(": ", 1)[1] for note in report.notes] == [
         "something",
-        "the answers are all the same",
+        "all samples are identical",
     ]
 
 
-def test_a_note_is_of_the_photo_that_it_is_about(tmp_path: Path) -> None:
+def test_note_names_its_photo(tmp_path: Path) -> None:
     @recipe("second")
     def second(y, prior, noise):
         """Say something of the second."""
@@ -274,22 +289,22 @@ def test_a_note_is_of_the_photo_that_it_is_about(tmp_path: Path) -> None:
 
     photos = [save(tmp_path / name, 6, 5, 3) for name in ("a.png", "b.png")]
     jobs = plan_jobs(photos, tmp_path / "out", second, {})
-    account = run_jobs(jobs, second, GaussianPrior(), make_engine("cpu", "float32"), {}, Settings(batch=2))
-    assert account.notes == [f"{photos[1]}: something"]
+    report = run_jobs(jobs, Runner(second, GaussianPrior(), {}, ENGINE), Settings(batch=2))
+    assert report.notes == [f"{photos[1]}: something"]
 
 
-def test_a_result_that_is_no_picture_is_not_written(tmp_path: Path) -> None:
+def test_non_finite_result_is_not_written(tmp_path: Path) -> None:
     @recipe("broken")
     def broken(y, prior, noise):
         """Divide by zero."""
         return y / 0 * 0
 
-    account = run(save(tmp_path / "a.png", 6, 5, 3), tmp_path / "o.png", broken)
-    assert "not finite" in account.failed[0][1]
+    report = run(save(tmp_path / "a.png", 6, 5, 3), tmp_path / "o.png", broken)
+    assert "not finite" in report.failed[0][1]
     assert not (tmp_path / "o.png").exists()
 
 
-def test_part_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
+def test_partial_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
     photo, out = save(tmp_path / "a.png", 6, 5, 3), tmp_path / "out"
     out.mkdir()
     dead, alive = out / f".x.png.{2**22 + 1}{PARTIAL}", out / f".x.png.{os.getpid()}{PARTIAL}"
@@ -300,7 +315,7 @@ def test_part_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
     assert alive.exists()
 
 
-def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+def test_killed_run_leaves_complete_files_and_resumes(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     for i in range(60):
         save(folder / f"{i:02}.png", 200, 200, 3, seed=i)
@@ -319,7 +334,7 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
     assert len(done) >= 3
     for path in done:
         assert read_photo(path).pixels.shape == (200, 200, 3)
-    account = run(folder, out)
-    assert len(account.skipped) + len(account.restored) == 60
-    assert not account.failed
+    report = run(folder, out)
+    assert len(report.skipped) + len(report.restored) == 60
+    assert not report.failed
     assert len(list(out.iterdir())) == 60

@@ -10,10 +10,14 @@ import pytest
 import tifffile
 import torch
 from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import get_sampling
 
+from restorekit.core.files import PARTIAL
 from restorekit.errors import ImageError
-from restorekit.run.images import ORIENTATION, PARTIAL, Photo, read_photo, read_side_image, write_photo
+from restorekit.run.images import Photo, read_photo, write_photo
+from restorekit.run.metadata import ORIENTATION
 from restorekit.run.png16 import encode_png16
+from restorekit.run.side_images import read_side_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -34,7 +38,7 @@ WITHOUT_ALPHA = [(suffix, channels) for suffix in (".png", ".webp", ".tif", ".bm
 
 
 @pytest.mark.parametrize(("suffix", "channels"), [*WITHOUT_ALPHA, (".png", 4), (".webp", 4), (".tif", 4)])
-def test_eight_bit_images_come_back_bit_for_bit(tmp_path: Path, suffix: str, channels: int) -> None:
+def test_8_bit_images_round_trip_exactly(tmp_path: Path, suffix: str, channels: int) -> None:
     values = pixels(7, 5, channels)
     path = tmp_path / f"a{suffix}"
     Image.fromarray(values.squeeze()).save(path, **({"lossless": True} if suffix == ".webp" else {}))
@@ -47,7 +51,7 @@ def test_eight_bit_images_come_back_bit_for_bit(tmp_path: Path, suffix: str, cha
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_sixteen_bit_images_come_back_bit_for_bit(tmp_path: Path, suffix: str, channels: int) -> None:
+def test_16_bit_images_round_trip_exactly(tmp_path: Path, suffix: str, channels: int) -> None:
     import cv2
 
     values = pixels(6, 9, channels, top=65535)
@@ -66,7 +70,7 @@ def test_sixteen_bit_images_come_back_bit_for_bit(tmp_path: Path, suffix: str, c
         np.testing.assert_array_equal(again.alpha, values[..., 3])
 
 
-def test_our_sixteen_bit_png_is_read_by_others_with_its_metadata(tmp_path: Path) -> None:
+def test_16_bit_png_and_its_metadata_are_read_by_pillow_and_opencv(tmp_path: Path) -> None:
     import cv2
 
     exif = Image.Exif()
@@ -83,7 +87,7 @@ def test_our_sixteen_bit_png_is_read_by_others_with_its_metadata(tmp_path: Path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_profile_and_exif_are_kept(tmp_path: Path, suffix: str) -> None:
+def test_icc_profile_and_exif_are_kept(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x010E], exif[0x9003] = "a description", "2026:01:02 03:04:05"
     path = tmp_path / f"a{suffix}"
@@ -124,12 +128,12 @@ def _transposed(values: np.ndarray, exif: Image.Exif) -> Image.Image:
     return ImageOps.exif_transpose(Image.open(buffer))
 
 
-def test_cmyk_becomes_rgb_and_says_so(tmp_path: Path) -> None:
+def test_cmyk_is_converted_to_rgb_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(pixels(16, 16, 3)).convert("CMYK").save(path)
     photo = read_photo(path)
     assert photo.pixels.shape == (16, 16, 3)
-    assert photo.notes == ("CMYK became RGB",)
+    assert photo.notes == ("CMYK was converted to RGB",)
     with Image.open(roundtrip(path)) as back:
         assert (back.format, back.mode) == ("JPEG", "RGB")
 
@@ -151,7 +155,7 @@ def test_palette_with_transparency_keeps_its_alpha(tmp_path: Path) -> None:
         assert back.mode == "RGBA"
 
 
-def test_broken_files_are_named_in_one_line(tmp_path: Path) -> None:
+def test_damaged_files_raise_one_line_errors(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jpg"
     Image.fromarray(pixels(64, 64, 3)).save(whole)
     cut = tmp_path / "cut.jpg"
@@ -162,17 +166,22 @@ def test_broken_files_are_named_in_one_line(tmp_path: Path) -> None:
     Image.fromarray(pixels(4, 4, 3)).save(frames, save_all=True, append_images=[Image.fromarray(pixels(4, 4, 3))])
     deep = tmp_path / "deep.tif"
     tifffile.imwrite(deep, np.zeros((4, 4), np.float32))
-    for path, words in [(cut, "cut short"), (text, "not an image"), (frames, "2 frames"), (deep, "8 or 16 bits")]:
+    for path, words in [
+        (cut, "truncated"),
+        (text, "not a readable image"),
+        (frames, "2 frames"),
+        (deep, "8 or 16 bits"),
+    ]:
         with pytest.raises(ImageError, match=words) as caught:
             read_photo(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_formats_that_would_lose_something_are_refused(tmp_path: Path) -> None:
+def test_formats_that_lose_alpha_or_bit_depth_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(pixels(4, 4, 4)).save(path)
-    with pytest.raises(ImageError, match="transparency"):
+    with pytest.raises(ImageError, match="alpha channel"):
         write_photo(read_photo(path), tmp_path / "a.jpg")
     deep = tmp_path / "deep.tif"
     tifffile.imwrite(deep, pixels(4, 4, 3, top=65535), photometric="rgb")
@@ -180,7 +189,7 @@ def test_formats_that_would_lose_something_are_refused(tmp_path: Path) -> None:
         write_photo(read_photo(deep), tmp_path / "b.webp")
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(pixels(4, 4, 3)).save(path)
     before = path.read_bytes()
@@ -196,7 +205,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
     assert not list(tmp_path.glob(f".*{PARTIAL}"))
 
 
-def test_masks_are_upright_and_of_the_photos_size(tmp_path: Path) -> None:
+def test_masks_are_upright_and_must_have_the_photo_size(tmp_path: Path) -> None:
     photo_path, mask_path = tmp_path / "p.png", tmp_path / "m.png"
     Image.fromarray(pixels(4, 6, 3)).save(photo_path)
     exif = Image.Exif()
@@ -209,11 +218,11 @@ def test_masks_are_upright_and_of_the_photos_size(tmp_path: Path) -> None:
     torch.testing.assert_close(mask[0, 0, :, -1], torch.ones(4))
     assert mask.sum() == 4
     Image.fromarray(marks).save(mask_path)
-    with pytest.raises(ImageError, match="4 x 6, allowed: the photo's 6 x 4"):
+    with pytest.raises(ImageError, match="4 x 6, allowed: 6 x 4"):
         read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
 
 
-def test_transparent_parts_of_a_mask_are_black(tmp_path: Path) -> None:
+def test_transparent_mask_pixels_are_black(tmp_path: Path) -> None:
     photo_path, mask_path = tmp_path / "p.png", tmp_path / "m.png"
     Image.fromarray(pixels(2, 2, 3)).save(photo_path)
     rgba = np.full((2, 2, 4), 255, np.uint8)
@@ -223,26 +232,26 @@ def test_transparent_parts_of_a_mask_are_black(tmp_path: Path) -> None:
     assert mask[0, 0].tolist() == [[0, 0], [1, 1]]
 
 
-def test_the_photo_of_a_camera_file_with_previews_is_read(tmp_path: Path) -> None:
+def test_first_picture_of_a_camera_mpo_is_read(tmp_path: Path) -> None:
     photo, preview = (Image.fromarray(pixels(40, 30, 3, seed=i)) for i in range(2))
     photo.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[preview.resize((6, 8))], quality=95)
     got = read_photo(tmp_path / "a.jpg")
     assert got.pixels.shape == (40, 30, 3)
-    assert got.notes == ("of 2 pictures in the file the first is kept",)
+    assert got.notes == ("the file contains 2 images; only the first is kept",)
 
 
-def test_a_wrong_checksum_in_a_deep_png_is_an_error(tmp_path: Path) -> None:
+def test_wrong_checksum_in_16_bit_png_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(encode_png16(pixels(20, 20, 3, top=65535), None, None))
     whole = bytearray(path.read_bytes())
     whole[whole.index(b"IEND") - 5] ^= 1
     path.write_bytes(whole)
-    with pytest.raises(ImageError, match=r"a\.png: broken"):
+    with pytest.raises(ImageError, match=r"a\.png: damaged"):
         read_photo(path)
 
 
 @pytest.mark.parametrize("planar", [False, True])
-def test_deep_tiffs_of_both_layouts(tmp_path: Path, planar: bool) -> None:
+def test_16_bit_tiff_is_read_in_both_planar_configurations(tmp_path: Path, planar: bool) -> None:
     values = pixels(7, 5, 3, top=65535)
     stored = values.transpose(2, 0, 1) if planar else values
     config = "separate" if planar else "contig"
@@ -250,7 +259,7 @@ def test_deep_tiffs_of_both_layouts(tmp_path: Path, planar: bool) -> None:
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, values)
 
 
-def test_a_negative_deep_tiff_comes_upright_in_tone(tmp_path: Path) -> None:
+def test_16_bit_tiff_with_white_as_zero_is_inverted(tmp_path: Path) -> None:
     values = pixels(7, 5, top=65535)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels[..., 0], 65535 - values)
@@ -263,16 +272,16 @@ def test_premultiplied_alpha_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_damaged_deep_tiffs_are_named(tmp_path: Path, cut: bool) -> None:
+def test_damaged_16_bit_tiff_is_an_error(tmp_path: Path, cut: bool) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels(90, 90, 3, top=65535), photometric="rgb", compression="deflate")
     data = bytearray(path.read_bytes())
     path.write_bytes(data[: len(data) // 2] if cut else data[:8] + bytes(40) + data[48:])
-    with pytest.raises(ImageError, match=r"a\.tif: (broken|not an image)"):
+    with pytest.raises(ImageError, match=r"a\.tif: (damaged|not a readable image)"):
         read_photo(path)
 
 
-def test_what_cannot_be_written_is_one_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_unwritable_targets_raise_an_error_and_leave_no_files(tmp_path: Path) -> None:
     photo = Photo(pixels(4, 4, 3), exif=b"Exif\0\0" + bytes(70_000))
     with pytest.raises(ImageError, match=r"a\.jpg: cannot be written"):
         write_photo(photo, tmp_path / "a.jpg")
@@ -285,13 +294,21 @@ def test_what_cannot_be_written_is_one_error_and_leaves_nothing(tmp_path: Path) 
     assert sorted(p.suffix for p in tmp_path.iterdir()) == ["", ".png"]
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="there is no such file"):
+def test_missing_file_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
         read_photo(tmp_path / "none.png")
 
 
-def test_webp_keeps_the_colours_under_transparency(tmp_path: Path) -> None:
+def test_webp_keeps_colours_of_transparent_pixels(tmp_path: Path) -> None:
     values = pixels(9, 9, 4)
     values[:4, :, 3] = 0
     write_photo(Photo(values[..., :3], values[..., 3].copy()), tmp_path / "a.webp")
     np.testing.assert_array_equal(read_photo(tmp_path / "a.webp").pixels, values[..., :3])
+
+
+def test_jpeg_is_written_at_quality_95_without_chroma_subsampling(tmp_path: Path) -> None:
+    write_photo(Photo(pixels(32, 32, 3)), tmp_path / "a.jpg")
+    Image.fromarray(pixels(32, 32, 3)).save(tmp_path / "b.jpg", quality=95, subsampling=0)
+    with Image.open(tmp_path / "a.jpg") as ours, Image.open(tmp_path / "b.jpg") as reference:
+        assert get_sampling(ours) == 0
+        assert ours.quantization == reference.quantization

@@ -1,4 +1,4 @@
-"""Linear problems whose posterior is known: a Gaussian prior of correlated pixels and colours, and every operator."""
+"""Linear problems with a known posterior: a Gaussian prior with correlated pixels and colours, and every operator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from restorekit.core.denoiser import PriorInfo
 from restorekit.core.filters import Blur, Downsample, gaussian_kernel
 from restorekit.core.ladders import karras_ladder
 from restorekit.core.noise import ImageNoise
@@ -32,10 +33,9 @@ OPERATORS: dict[str, LinearOperator] = {
 
 
 class FieldPrior:
-    """N(MEAN, S) of 3 x 6 x 6 values, of deviation STD, correlated over pixels and colours, or independent."""
+    """N(MEAN, S) of 3 x 6 x 6 values of standard deviation STD, correlated over pixels and colours, or independent."""
 
-    channels, size, levels, classes = 3, None, None, None
-    sigma_min, sigma_max, partial_noise, fills = 0.005, 20.0, False, False
+    info = PriorInfo(channels=3, size=None, sigma_min=0.005, sigma_max=20.0)
 
     def __init__(self, correlated: bool = True) -> None:
         place = torch.cartesian_prod(torch.arange(SIDE), torch.arange(SIDE)).double()
@@ -46,13 +46,13 @@ class FieldPrior:
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         vectors, variances = self.vectors.to(x), self.variances.to(x)
-        share = variances / (variances + sigma.to(x)[:, None] ** 2)
-        return (MEAN + (x.flatten(1) - MEAN) @ vectors * share @ vectors.T).reshape(x.shape)
+        gain = variances / (variances + sigma.to(x)[:, None] ** 2)
+        return (MEAN + (x.flatten(1) - MEAN) @ vectors * gain @ vectors.T).reshape(x.shape)
 
-    def draw(self, noise: ImageNoise) -> Tensor:
-        """Images (N, 3, 6, 6) of the prior."""
+    def sample(self, noise: ImageNoise) -> Tensor:
+        """Samples (N, 3, 6, 6) of the prior."""
         z = noise.like(torch.empty(len(noise), *SHAPE)).flatten(1).double()
-        # By the symmetric root, which does not depend on the basis that eigh chooses where variances are equal.
+        # The symmetric root does not depend on the basis that eigh returns for equal variances.
         root = self.vectors * self.variances.sqrt() @ self.vectors.T
         return (MEAN + z @ root).reshape(-1, *SHAPE).float()
 
@@ -61,7 +61,7 @@ CORRELATED, INDEPENDENT = FieldPrior(), FieldPrior(correlated=False)
 
 
 class OneGenerator:
-    """Noise of a whole batch from one generator: for many draws, faster than `ImageNoise`."""
+    """Noise of a whole batch from one generator; faster than `ImageNoise` for many samples."""
 
     def __init__(self, seed: int = 0) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -84,9 +84,9 @@ class Problem:
 
 @functools.cache
 def problem(name: str, sigma_y: float, prior: FieldPrior = CORRELATED) -> Problem:
-    """A problem of `OPERATORS`, without noise or with."""
+    """A problem of `OPERATORS`, with noise of sigma_y."""
     operator = OPERATORS[name]
-    y = operator.forward(prior.draw(ImageNoise([5])))
+    y = operator.forward(prior.sample(ImageNoise([5])))
     y = y + sigma_y * ImageNoise([6]).like(y)
     eye = torch.eye(prior.covariance.shape[0], dtype=torch.float64)
     matrix = operator.forward(eye.reshape(-1, *SHAPE)).flatten(1).T
@@ -98,12 +98,12 @@ def problem(name: str, sigma_y: float, prior: FieldPrior = CORRELATED) -> Proble
 
 @dataclass(frozen=True)
 class Bias:
-    """How far COUNT answers of a solver are from the posterior.
+    """Deviation of COUNT results of a solver from the posterior.
 
     Attributes:
-        mean: root mean square of what their mean is off, as a share of the posterior's deviation.
-        spread: their mean variance, as a share of the posterior's.
-        fit: largest |y - A x| of the answers, in the unit of y.
+        mean: root mean square error of their mean, relative to the posterior's standard deviation.
+        spread: their mean variance, relative to the posterior's.
+        fit: largest |y - A x| of the results, in the unit of y.
     """
 
     mean: float
@@ -111,19 +111,19 @@ class Bias:
     fit: float
 
 
-def bias(solver: Solver, asked: Problem, **options: object) -> Bias:
+def bias(solver: Solver, task: Problem, **options: object) -> Bias:
     """Measure a solver on a problem, by default with 40 steps from pure noise of sigma 20."""
     noise = OneGenerator()
     options = {"ladder": karras_ladder(20, 0.005, STEPS), **options}
-    many = asked.y.expand(COUNT, -1, -1, -1)
+    repeated = task.y.expand(COUNT, -1, -1, -1)
     with torch.no_grad():
-        got = solver.solve(asked.prior, asked.operator, many, asked.sigma_y, noise, steps=STEPS, **options)
-    return compared(got, asked)
+        results = solver.solve(task.prior, task.operator, repeated, task.sigma_y, noise, steps=STEPS, **options)
+    return bias_of(results, task)
 
 
-def compared(got: Tensor, asked: Problem) -> Bias:
-    """The bias of answers (N, 3, 6, 6)."""
-    flat, variance = got.flatten(1).double(), asked.covariance.diagonal().mean()
-    off = (flat.mean(0) - asked.mean).square().mean()
-    fit = (asked.y - asked.operator.forward(got)).abs().max().item()
-    return Bias((off / variance).sqrt().item(), (flat.var(0).mean() / variance).item(), fit)
+def bias_of(results: Tensor, task: Problem) -> Bias:
+    """The bias of results (N, 3, 6, 6)."""
+    flat, variance = results.flatten(1).double(), task.covariance.diagonal().mean()
+    error = (flat.mean(0) - task.mean).square().mean()
+    fit = (task.y - task.operator.forward(results)).abs().max().item()
+    return Bias((error / variance).sqrt().item(), (flat.var(0).mean() / variance).item(), fit)

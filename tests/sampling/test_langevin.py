@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit.checks.gaussian import GaussianPrior
 from restorekit.core.ladders import geometric_ladder
 from restorekit.core.noise import ImageNoise
 from restorekit.core.operators import Masking
 from restorekit.priors.score import ScorePrior
 from restorekit.sampling.langevin import first_sigma, langevin, ratio, sample_langevin, step_for
-from restorekit.testing import GaussianPrior
 from tests import golden
 from tests.priors.gaussian import CorrelatedPrior
 
 
 class Mixture(nn.Module):
-    """The analytic score of the NCSN files: two Gaussians a pixel."""
+    """The analytic score of the NCSN golden files: a mixture of two Gaussians per pixel."""
 
     def __init__(self, sigmas: Tensor) -> None:
         super().__init__()
@@ -31,19 +31,9 @@ class Mixture(nn.Module):
         return sum(r * (m - u) / variance for r, m in zip(shares, means, strict=True))  # type: ignore[return-value]
 
 
-class InOrder:
-    """Recorded noise of the shapes it comes in."""
-
-    def __init__(self, draws: list[Tensor]) -> None:
-        self.draws = iter(draws)
-
-    def like(self, x: Tensor) -> Tensor:
-        draw = next(self.draws)
-        assert draw.shape == x.shape
-        return draw
-
-
-def walk(want: golden.Golden, start: Tensor, noise: InOrder, inner_steps: int, **known: object) -> tuple[Tensor, list]:
+def run(
+    want: golden.Golden, start: Tensor, noise: golden.Recorded, inner_steps: int, **known: object
+) -> tuple[Tensor, list]:
     sigmas = want["input.sigmas"]
     prior = ScorePrior(Mixture(sigmas), sigmas)
     states: list[Tensor] = []
@@ -56,28 +46,28 @@ def walk(want: golden.Golden, start: Tensor, noise: InOrder, inner_steps: int, *
     return last, states
 
 
-def test_annealed_langevin_agrees_with_the_authors() -> None:
+def test_annealed_langevin_agrees_with_the_published_code() -> None:
     want = golden.load("ncsn_annealed_langevin")
-    last, states = walk(want, want["input.x_init"], InOrder(list(want["input.noise"])), 4)
+    last, states = run(want, want["input.x_init"], golden.Recorded(want["input.noise"]), 4)
     want.agrees("output.states", torch.stack([want["input.x_init"], *states[:-1]]))
     want.agrees("output.final", (last + 1) / 2)
 
 
-def test_inpainting_agrees_with_the_authors() -> None:
+def test_inpainting_agrees_with_the_published_code() -> None:
     want = golden.load("ncsn_langevin_inpainting")
     start = want["input.x_init"].flatten(0, 1)
     images = want["input.reference_image"].repeat_interleave(2, 0)
     hole = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
     hole[..., 16:] = True
     known = Masking(~hole)
-    draws = []
+    samples = []
     for level in range(3):
-        draws.append(torch.nn.functional.pad(want["input.noise_known"][level], (0, 16)))
-        draws += list(want["input.noise_step"][2 * level : 2 * level + 2])
-    last, states = walk(want, start, InOrder(draws), 2, operator=known, y=known.forward(2 * images - 1))
+        samples.append(torch.nn.functional.pad(want["input.noise_known"][level], (0, 16)))
+        samples += list(want["input.noise_step"][2 * level : 2 * level + 2])
+    last, states = run(want, start, golden.Recorded(samples), 2, operator=known, y=known.forward(2 * images - 1))
     torch.testing.assert_close(last[..., :16], (2 * images - 1)[..., :16], rtol=0, atol=1e-6)
     want.agrees("output.final", states[-1])
-    # The recorded state before step k is ours after step k - 1, but for the known half that a new level overwrites.
+    # The recorded state before step k is ours after step k - 1, except for the known half that a new level overwrites.
     for k in (1, 3, 5):
         assert (states[k - 1] - want["output.states"][k]).abs().max() < 2e-5
     for k in (2, 4):
@@ -94,7 +84,7 @@ def test_samples_have_the_moments_of_the_prior(inner_steps: int, step: float | N
     assert x.std().item() == pytest.approx(0.3, rel=0.1)
 
 
-def test_filled_holes_follow_the_posterior() -> None:
+def test_inpainted_holes_have_the_moments_of_the_posterior() -> None:
     prior = CorrelatedPrior()
     hole = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     hole[..., 3:5, 3:5] = True
@@ -110,7 +100,7 @@ def test_filled_holes_follow_the_posterior() -> None:
     torch.testing.assert_close(got.var(0), covariance.diagonal().float(), rtol=0.35, atol=0)
 
 
-def test_few_long_updates_keep_the_noise_of_the_level() -> None:
+def test_long_updates_keep_the_variance_of_the_level() -> None:
     prior, ladder = GaussianPrior(0.2, 1e-3), torch.tensor([0.1, 0.0])
     for inner_steps, step, spread in ((100, 0.2, 0.1 / math.sqrt(0.9)), (3, None, 0.1), (1, None, 0.1)):
         start, noise = torch.zeros(1, 3, 64, 64), ImageNoise([0])
@@ -118,7 +108,7 @@ def test_few_long_updates_keep_the_noise_of_the_level() -> None:
         assert (x - 0.2).std().item() == pytest.approx(spread, rel=0.03)
 
 
-def test_the_last_denoising_takes_the_noise_away() -> None:
+def test_final_denoising_removes_the_noise() -> None:
     prior, ladder = GaussianPrior(0.2, 1e-3), torch.tensor([0.1, 0.0])
     rough, smooth = (
         sample_langevin(prior, torch.zeros(1, 3, 32, 32), ladder, ImageNoise([0]), inner_steps=30, denoise=denoise)
@@ -128,7 +118,7 @@ def test_the_last_denoising_takes_the_noise_away() -> None:
     assert (smooth - 0.2).std() < 0.001
 
 
-def test_metropolis_makes_langevin_exact() -> None:
+def test_metropolis_adjusted_langevin_is_exact() -> None:
     def score(x: Tensor) -> Tensor:
         return -x / 0.25
 
@@ -152,18 +142,18 @@ def test_metropolis_makes_langevin_exact() -> None:
     assert exact.var().item() == pytest.approx(0.25, rel=0.1)
 
 
-def test_rules_of_the_second_paper() -> None:
+def test_ncsnv2_techniques_agree_with_the_paper() -> None:
     assert first_sigma(torch.tensor([[[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 1.0]]])) == pytest.approx(5)
     # CIFAR-10: 232 levels from 50 to 0.01, T = 5, eps = 6.2e-6 (arXiv 2006.09011, table 3 in its appendix B).
     sigmas = geometric_ladder(50, 0.01, 232)[:-1]
     assert ratio(3 * 32 * 32) == pytest.approx((sigmas[0] / sigmas[1]).item(), rel=0.01)
     assert 10 < ratio(5) < 20
-    with pytest.raises(ValueError, match="dimension is 4, allowed: 5 or more"):
+    with pytest.raises(ValueError, match="found dimension 4, allowed: 5 or more"):
         ratio(4)
     assert step_for(sigmas, 5) * 0.01**2 == pytest.approx(6.2e-6, rel=0.05)
 
 
-def test_what_does_not_go_together_is_refused() -> None:
+def test_operator_without_y_is_refused() -> None:
     with pytest.raises(ValueError, match="operator and y"):
         sample_langevin(
             GaussianPrior(), torch.zeros(1, 3, 4, 4), torch.tensor([1.0, 0]), ImageNoise([0]), y=torch.zeros(1)

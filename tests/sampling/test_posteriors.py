@@ -1,5 +1,4 @@
-"""Solvers beside the posterior of a Gaussian prior, which is known: each is as biased as docs/solvers.md says, no more
-and no less."""
+"""Solvers compared with the known posterior of a Gaussian prior: each has the bias that docs/solvers.md states."""
 
 from __future__ import annotations
 
@@ -11,9 +10,9 @@ import pytest
 import torch
 
 from restorekit.core.ladders import karras_ladder
-from restorekit.core.operators import SpectralOperator
+from restorekit.core.operators import SVDOperator
 from restorekit.core.solver import Solver
-from restorekit.plugins import solver_named
+from restorekit.plugins.discovery import solver_named
 from restorekit.sampling.samplers import sample_ddim
 from restorekit.sampling.solvers import SOLVERS
 from tests.sampling.linear import (
@@ -32,7 +31,7 @@ from tests.sampling.linear import (
 
 PAGE = Path(__file__).parents[2] / "docs" / "solvers.md"
 NOISE = 0.1
-# What the page says each was measured with, beside 40 steps from sigma 20.
+# The options that the page states, in addition to 40 steps from sigma 20.
 OPTIONS: dict[str, dict[str, object]] = {
     "repaint": {"clip": False, "jump": 4, "resample": 3},
     "ddnm": {"clip": False},
@@ -41,20 +40,20 @@ OPTIONS: dict[str, dict[str, object]] = {
     "langevin": {"ladder": karras_ladder(2, 0.005, 25)},
     "dpir": {"ladder": None},
 }
-# Conjugate gradients at every one of many updates take minutes.
+# Conjugate gradients at every update take minutes.
 SLOW = {("langevin", "zero blur"), ("langevin", "grey and small"), ("diffpir", "zero blur")}
-# Of these the measurement without noise leaves nothing open.
-DECIDED = {"identity", "blur", "zero blur"}
+# Without noise these determine the image.
+INVERTIBLE = {"identity", "blur", "zero blur"}
 
 
 def operators(solver: Solver, sigma_y: float) -> list[str]:
-    """Names of the problems that a solver is measured on."""
+    """Names of the operators that a solver is measured on."""
     return [
         name
         for name, operator in OPERATORS.items()
-        if not (sigma_y == 0 and name in DECIDED)
+        if not (sigma_y == 0 and name in INVERTIBLE)
         and not (sigma_y > 0 and "noise-free" in solver.needs)
-        and not ("svd" in solver.needs and (not isinstance(operator, SpectralOperator) or name == "zero blur"))
+        and not ("svd" in solver.needs and (not isinstance(operator, SVDOperator) or name == "zero blur"))
         and (solver.name, name) not in SLOW
     ]
 
@@ -74,8 +73,8 @@ def measured(solver: str, name: str, sigma_y: float) -> Bias:
 
 @functools.cache
 def stated() -> dict[tuple[str, bool], tuple[float, float, float]]:
-    """(largest error of the mean, least spread, largest spread) by solver, and whether y has noise, from the page."""
-    table = PAGE.read_text(encoding="utf-8").split("| solver | mean off, y clean |")[1].split("\n\n")[0]
+    """(largest error of the mean, smallest spread, largest spread) from the page, by solver and noisiness of y."""
+    table = PAGE.read_text(encoding="utf-8").split("| solver | error of the mean, clean y |")[1].split("\n\n")[0]
     found = {}
     for line in table.splitlines()[2:]:
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
@@ -87,7 +86,7 @@ def stated() -> dict[tuple[str, bool], tuple[float, float, float]]:
 
 
 @pytest.mark.parametrize(("solver", "name", "sigma_y"), CASES)
-def test_no_solver_is_more_biased_than_stated(solver: Solver, name: str, sigma_y: float) -> None:
+def test_bias_is_at_most_as_stated(solver: Solver, name: str, sigma_y: float) -> None:
     got = measured(solver.name, name, sigma_y)
     mean, low, high = stated()[solver.name, sigma_y > 0]
     assert got.mean <= mean + 0.02
@@ -97,26 +96,25 @@ def test_no_solver_is_more_biased_than_stated(solver: Solver, name: str, sigma_y
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.name)
-def test_no_solver_is_less_biased_than_stated(solver: Solver) -> None:
+def test_bias_is_at_least_as_stated(solver: Solver) -> None:
     for sigma_y in (0.0, NOISE):
         if not operators(solver, sigma_y):
             assert (solver.name, sigma_y > 0) not in stated()
             continue
-        all_of_it = [measured(solver.name, name, sigma_y) for name in operators(solver, sigma_y)]
+        results = [measured(solver.name, name, sigma_y) for name in operators(solver, sigma_y)]
         mean, low, high = stated()[solver.name, sigma_y > 0]
-        assert max(b.mean for b in all_of_it) >= 0.9 * mean - 0.02
-        assert min(b.spread for b in all_of_it) <= low + 0.03
-        assert max(b.spread for b in all_of_it) >= high - 0.03
+        assert max(b.mean for b in results) >= 0.9 * mean - 0.02
+        assert min(b.spread for b in results) <= low + 0.03
+        assert max(b.spread for b in results) >= high - 0.03
 
 
-def test_the_walk_itself_is_too_narrow_by_as_much_as_stated() -> None:
+def test_variance_of_sampling_without_a_measurement_is_as_stated() -> None:
     noise, ladder = OneGenerator(), karras_ladder(20, 0.005, STEPS)
     start = 20 * noise.like(torch.empty(COUNT, *SHAPE))
     got = sample_ddim(CORRELATED, start, ladder, noise, eta=1.0, clip=False)
     spread = (got.flatten(1).double().var(0).mean() / STD**2).item()
-    found = re.search(
-        r"the same walk without any measurement has ([\d.]+) of the prior's variance", PAGE.read_text("utf-8")
-    )
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    found = re.search(r"the same chain without a measurement has ([\d.]+) of the prior's variance", text)
     assert found is not None
     assert spread == pytest.approx(float(found[1]), abs=0.02)
 
@@ -125,19 +123,19 @@ def test_the_walk_itself_is_too_narrow_by_as_much_as_stated() -> None:
     ("name", "sigma_y"),
     [("masking", 0.0), ("masking", NOISE), ("blur", NOISE), ("grey and small", 0.0), ("grey and small", NOISE)],
 )
-def test_pigdm_is_exact_for_independent_pixels_and_small_steps(name: str, sigma_y: float) -> None:
-    asked = problem(name, sigma_y, INDEPENDENT)
+def test_pigdm_is_unbiased_for_independent_pixels_and_small_steps(name: str, sigma_y: float) -> None:
+    task = problem(name, sigma_y, INDEPENDENT)
     options = {"prior_variance": STD**2, "ladder": karras_ladder(20, 0.005, 250)}
-    got = bias(solver_named("pigdm"), asked, **options)
-    # The error of a mean of 400 draws is 0.05.
+    got = bias(solver_named("pigdm"), task, **options)
+    # The standard error of a mean of 400 samples is 0.05.
     assert got.mean < 0.08
     assert got.spread == pytest.approx(1, abs=0.07)
-    coarse = bias(solver_named("pigdm"), asked, prior_variance=STD**2)
+    coarse = bias(solver_named("pigdm"), task, prior_variance=STD**2)
     assert coarse.spread < got.spread
 
 
 @pytest.mark.parametrize("name", ["masking", "blur", "mosaic"])
-def test_langevin_is_the_more_exact_the_more_updates(name: str) -> None:
+def test_bias_of_langevin_decreases_with_the_number_of_updates(name: str) -> None:
     def moments(inner_steps: int) -> Bias:
         ladder = karras_ladder(2, 0.005, 25)
         return bias(solver_named("langevin"), problem(name, NOISE), ladder=ladder, inner_steps=inner_steps)
@@ -149,7 +147,7 @@ def test_langevin_is_the_more_exact_the_more_updates(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ddrm", "ddnm-plus"])
-def test_more_steps_fit_the_noise_more_as_stated(name: str) -> None:
+def test_more_steps_overfit_the_noise(name: str) -> None:
     few, many = (
         bias(solver_named(name), problem("blur", NOISE), ladder=karras_ladder(20, 0.005, steps)) for steps in (20, 100)
     )
@@ -157,7 +155,7 @@ def test_more_steps_fit_the_noise_more_as_stated(name: str) -> None:
     assert many.spread < few.spread
 
 
-def test_repaint_leans_less_to_the_prior_with_more_resampling() -> None:
+def test_bias_of_repaint_decreases_with_resampling() -> None:
     def mean(resample: int) -> float:
         return bias(solver_named("repaint"), problem("mosaic", 0.0), clip=False, jump=4, resample=resample).mean
 

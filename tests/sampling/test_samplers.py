@@ -1,4 +1,4 @@
-"""Trajectories of the published implementations, replayed; and what a Gaussian prior must give."""
+"""Samplers compared with recorded trajectories of published implementations, and with a Gaussian prior."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit.checks.gaussian import GaussianPrior
 from restorekit.core.ladders import (
     cosine_betas,
     karras_ladder,
@@ -26,7 +27,6 @@ from restorekit.sampling.samplers import (
     sample_euler,
     sample_heun,
 )
-from restorekit.testing import GaussianPrior
 from tests import golden
 
 DDPM, GUIDED, KDIFFUSION = "ddpm_process", "gd_sampling", "kdiffusion_sigmas_and_samplers"
@@ -34,7 +34,7 @@ VARIANCES = {"fixed_small": "small", "fixed_large": "large", "learned_range": "l
 
 
 class StandIn(nn.Module):
-    """The analytic network of the golden files; with a variance head when asked."""
+    """The analytic network of the golden files, optionally with a variance head."""
 
     def __init__(self, *, variance: bool = False) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class StandIn(nn.Module):
 
 
 class Analytic:
-    """A classifier whose gradient is known."""
+    """A classifier with a given gradient."""
 
     classes, size = ("a",), 6
 
@@ -69,7 +69,7 @@ class Trajectory:
 
 
 @pytest.mark.parametrize("run", golden.load(DDPM).facts["runs"])
-def test_ancestral_replays_ho_et_al(run: str) -> None:
+def test_ancestral_agrees_with_ho_et_al(run: str) -> None:
     want = golden.load(DDPM)
     facts = want.facts["runs"][run]
     table = sigmas_from_betas(linear_betas(1000))
@@ -93,7 +93,7 @@ CHAINS = {k: v for k, v in golden.load(GUIDED).facts["runs"].items() if k != "dd
 
 
 @pytest.mark.parametrize("run", CHAINS)
-def test_chains_replay_guided_diffusion(run: str) -> None:
+def test_chains_agree_with_guided_diffusion(run: str) -> None:
     want, facts = golden.load(GUIDED), CHAINS[run]
     steps = facts["T"]
     betas = cosine_betas(steps) if facts["sched"] == "cosine" else linear_betas(steps, 0.1 / steps, 20 / steps)
@@ -135,7 +135,7 @@ def test_chains_replay_guided_diffusion(run: str) -> None:
 @pytest.mark.parametrize("sampler", [sample_euler, sample_heun, sample_dpmpp_2m], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("prior", ["analytic", "wrapped"])
 @pytest.mark.parametrize("grid", ["karras", "table"])
-def test_ode_samplers_replay_k_diffusion(prior: str, grid: str, sampler) -> None:
+def test_ode_samplers_agree_with_k_diffusion(prior: str, grid: str, sampler) -> None:
     want = golden.load(KDIFFUSION)
     table = sigmas_from_betas(linear_betas(1000))
     ladders = {"table": "output.table.get_sigmas", "karras": "output.karras"}
@@ -160,7 +160,7 @@ ALL = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_samples_of_a_gaussian_prior_have_its_mean_and_deviation(name: str) -> None:
+def test_samples_of_a_gaussian_prior_have_its_mean_and_standard_deviation(name: str) -> None:
     prior = GaussianPrior(mean=0.3, std=0.5)
     noise = ImageNoise(range(4))
     x = noise.like(torch.empty(4, 1, 100, 100)) * 80
@@ -179,7 +179,7 @@ def test_one_step_is_one_denoising(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_batch_gives_what_single_images_give(name: str) -> None:
+def test_samples_do_not_depend_on_the_batch(name: str) -> None:
     prior, ladder = GaussianPrior(), karras_ladder(10, 0.1, 5)
 
     def run(seeds: list[int]) -> Tensor:
@@ -189,7 +189,7 @@ def test_a_batch_gives_what_single_images_give(name: str) -> None:
     torch.testing.assert_close(run([3, 9]), torch.cat([run([3]), run([9])]))
 
 
-def test_learned_variance_needs_a_prior_that_has_it() -> None:
+def test_learned_variance_requires_a_prior_that_has_it() -> None:
     with pytest.raises(ValueError, match="learned"):
         sample_ancestral(
             GaussianPrior(), torch.zeros(1, 3, 4, 4), karras_ladder(1, 0.1, 2), ImageNoise([0]), variance="learned"

@@ -1,4 +1,4 @@
-"""A plan that trains in seconds, on photos made here."""
+"""A plan that trains in seconds, on synthetic photos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from restorekit.training.plan import Plan
 
 
 def photos(folder: Path, count: int = 3) -> Path:
-    """Smooth colour images of different sizes, in a sub-folder as well."""
+    """Write smooth colour images of different sizes, one of them in a subfolder."""
     (folder / "deeper").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -22,7 +22,7 @@ def photos(folder: Path, count: int = 3) -> Path:
 
 
 def tiny_plan(folder: Path, **sections: dict[str, object]) -> Plan:
-    """A U-Net of one level on crops of 16 pixels, six steps; sections override keys."""
+    """Return a plan for a U-Net of two levels, crops of 16 pixels and six steps; `sections` override its keys."""
     raw: dict[str, dict[str, object]] = {
         "card": {"name": "tiny", "data": "made here"},
         "model": {
@@ -40,7 +40,7 @@ def tiny_plan(folder: Path, **sections: dict[str, object]) -> Plan:
 
 
 def class_photos(folder: Path) -> Path:
-    """Dark and bright images in folders of these names."""
+    """Write dark and bright images to folders of these names."""
     rng = np.random.default_rng(0)
     for name, low in (("bright", 150), ("dark", 0)):
         (folder / name).mkdir(parents=True)
@@ -50,7 +50,7 @@ def class_photos(folder: Path) -> Path:
 
 
 def conditional_plan(folder: Path, **sections: dict[str, object]) -> Plan:
-    """Two classes and a learned variance, photos made in `folder`; sections override keys."""
+    """Return a plan with two classes and a learned variance, on photos in `folder`; `sections` override its keys."""
     net = {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "out_channels": 6, "classes": 3}
     model = {"size": 16, "classes": ["bright", "dark"], "net": net, **sections.pop("model", {})}
     raw = tiny_plan(folder).model_dump()

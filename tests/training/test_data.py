@@ -14,7 +14,7 @@ from restorekit.training.data import (
     all_photos,
     batches,
     decode,
-    dequantized,
+    dequantize,
     find_labels,
     fit,
 )
@@ -24,7 +24,7 @@ from tests.training.plans import photos
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_cached_and_streamed_crops_are_the_same(tmp_path: Path, channels: int) -> None:
+def test_cached_and_streamed_crops_are_equal(tmp_path: Path, channels: int) -> None:
     plan = DataPlan(folder=photos(tmp_path), crop=16)
     streamed, cached = StreamedCrops(plan, channels, 7), CachedCrops(plan, channels, 7, torch.device("cpu"))
     one_by_one = torch.stack([streamed[i][0] for i in range(40, 104)])
@@ -32,9 +32,8 @@ def test_cached_and_streamed_crops_are_the_same(tmp_path: Path, channels: int) -
     assert torch.equal(cached.batch(40, 64)[0], one_by_one)
 
 
-def test_crops_are_pieces_of_the_photos_turned_and_flipped(tmp_path: Path) -> None:
+def test_crops_are_rotated_and_flipped_pieces_of_the_photos(tmp_path: Path) -> None:
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
-    seen = set()
     for flip, rotate, count in [(False, False, 1), (True, False, 2), (False, True, 4), (True, True, 8)]:
         plan = DataPlan(folder=tmp_path, crop=8, flip=flip, rotate=rotate)
         crops = CachedCrops(plan, 1, 0, torch.device("cpu")).batch(0, 200)[0]
@@ -43,19 +42,19 @@ def test_crops_are_pieces_of_the_photos_turned_and_flipped(tmp_path: Path) -> No
         assert all(sorted(crop) == list(range(64)) for crop in seen)
 
 
-def test_every_place_of_every_photo_is_reached(tmp_path: Path) -> None:
+def test_crops_reach_every_position_of_a_photo(tmp_path: Path) -> None:
     Image.fromarray(np.arange(120, dtype=np.uint8).reshape(10, 12)).save(tmp_path / "a.png")
     plan = DataPlan(folder=tmp_path, crop=8, flip=False, rotate=False)
     crops = CachedCrops(plan, 1, 0, torch.device("cpu")).batch(0, 500)[0]
     assert {int(crop[0, 0, 0]) for crop in crops} == {12 * y + x for y in range(3) for x in range(5)}
 
 
-def test_batches_go_on_where_they_are_told(tmp_path: Path) -> None:
+def test_batches_start_at_the_given_crop(tmp_path: Path) -> None:
     plan = DataPlan(folder=photos(tmp_path), crop=16, workers=1)
     common = {"channels": 3, "seed": 0, "device": torch.device("cpu"), "count": 4}
-    whole = batches(plan, **common, first=0, stride=4)
+    from_start = batches(plan, **common, first=0, stride=4)
     later = batches(plan, **common, first=8, stride=4)
-    third = [next(whole)[0] for _ in range(3)][2]
+    third = [next(from_start)[0] for _ in range(3)][2]
     assert torch.equal(next(later)[0], third)
     assert third.min() >= -1
     assert third.max() <= 1
@@ -70,17 +69,17 @@ def test_small_photos_are_enlarged(tmp_path: Path) -> None:
     assert crop.unique().tolist() == [77]
 
 
-def test_folders_without_photos_and_broken_photos_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no image below"):
+def test_errors_name_empty_folders_and_unreadable_photos(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no image in"):
         StreamedCrops(DataPlan(folder=tmp_path, crop=16), 3, 0)
     with pytest.raises(TrainingError, match="is not a folder"):
         StreamedCrops(DataPlan(folder=tmp_path / "none", crop=16), 3, 0)
-    (tmp_path / "a.jpg").write_text("no picture")
+    (tmp_path / "a.jpg").write_text("no image")
     with pytest.raises(TrainingError, match=r"a\.jpg: cannot be read"):
         StreamedCrops(DataPlan(folder=tmp_path, crop=16), 3, 0)[0]
 
 
-def test_the_middle_is_cut_out_and_scaled(tmp_path: Path) -> None:
+def test_images_are_center_cropped_and_scaled(tmp_path: Path) -> None:
     pixels = np.zeros((218, 178, 3), np.uint8)
     pixels[39:179, 19:159] = 200
     got = fit(Image.fromarray(pixels), DataPlan(folder=tmp_path, center=140, resize=32, crop=32), 3)
@@ -88,16 +87,16 @@ def test_the_middle_is_cut_out_and_scaled(tmp_path: Path) -> None:
     assert (got == 200).all()
     small = fit(Image.fromarray(np.full((50, 90, 3), 200, np.uint8)), DataPlan(folder=tmp_path, center=140, crop=8), 3)
     assert small.shape == (50, 50, 3)
-    assert (small == 200).all(), "nothing is added around it"
+    assert (small == 200).all(), "a smaller image is not padded"
 
 
 def test_dequantised_values_agree_with_the_authors() -> None:
     want = golden.load("ncsn_sigmas_and_preprocessing")
-    got = dequantized(2 * want["input.image_8bit"] - 1, want["input.uniform"])
+    got = dequantize(2 * want["input.image_8bit"] - 1, want["input.uniform"])
     want.agrees("output.dequantised", (got + 1) / 2)
 
 
-def test_datasets_of_torchvision_are_read(tmp_path: Path) -> None:
+def test_torchvision_datasets_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -111,16 +110,16 @@ def test_datasets_of_torchvision_are_read(tmp_path: Path) -> None:
     assert next(batches(plan, channels=1, seed=0, device=torch.device("cpu"), count=4, first=0, stride=4))[0].shape == (
         4, 1, 28, 28,
     )  # fmt: skip
-    with pytest.raises(TrainingError, match=r"cifar10 in .*data\.download=true fetches it"):
+    with pytest.raises(TrainingError, match=r"cifar10 in .*data\.download=true downloads it"):
         all_photos(DataPlan(folder=tmp_path, dataset="cifar10"), 3)
 
 
-def test_photos_are_seen_upright_on_white_and_in_eight_bits(tmp_path: Path) -> None:
+def test_photos_are_decoded_upright_on_white_with_8_bits(tmp_path: Path) -> None:
     plan = DataPlan(folder=tmp_path, crop=8)
-    turned = Image.fromarray(np.arange(96, dtype=np.uint8).reshape(8, 12))
+    rotated = Image.fromarray(np.arange(96, dtype=np.uint8).reshape(8, 12))
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned.save(tmp_path / "a.png", exif=exif)
+    rotated.save(tmp_path / "a.png", exif=exif)
     assert decode(tmp_path / "a.png", plan, 1).shape == (12, 8, 1)
     Image.fromarray(np.full((8, 8), 257 * 100, np.uint16)).save(tmp_path / "b.png")
     assert (decode(tmp_path / "b.png", plan, 3) == 100).all()

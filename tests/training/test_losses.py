@@ -5,7 +5,7 @@ import torch
 
 from restorekit.core.ladders import linear_betas, sigmas_from_betas
 from restorekit.training.ema import Ema
-from restorekit.training.losses import denoising_loss, draw_sigmas, level_weight
+from restorekit.training.losses import denoising_loss, level_weight, sample_sigmas
 from restorekit.training.plan import LossPlan, NoisePlan
 
 TABLE = sigmas_from_betas(linear_betas(1000))
@@ -20,7 +20,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("norm", ["l2", "l1"])
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_the_loss_is_the_error_of_what_is_predicted(prediction: str, norm: str) -> None:
+def test_loss_is_the_error_of_the_predicted_quantity(prediction: str, norm: str) -> None:
     clean, noise, wrong = pair()
     s = SIGMA.double().reshape(-1, 1, 1, 1)
     a, b = (1 + s**2).rsqrt(), s * (1 + s**2).rsqrt()
@@ -37,7 +37,7 @@ def test_the_loss_is_the_error_of_what_is_predicted(prediction: str, norm: str) 
     torch.testing.assert_close(got, want)
 
 
-def test_weights_are_those_of_their_papers() -> None:
+def test_level_weights_agree_with_the_papers() -> None:
     snr = SIGMA**-2
     p2 = level_weight(LossPlan(weighting="p2", p2_gamma=0.5, p2_k=2.0), "eps", SIGMA)
     torch.testing.assert_close(p2, (2 + snr) ** -0.5)
@@ -47,22 +47,22 @@ def test_weights_are_those_of_their_papers() -> None:
         torch.testing.assert_close(level_weight(LossPlan(weighting="min-snr"), prediction, SIGMA), want)
 
 
-def test_noise_levels() -> None:
-    draw = torch.Generator().manual_seed(0)
-    uniform = draw_sigmas(NoisePlan(), TABLE, 20_000, draw)
+def test_noise_levels_follow_the_planned_distribution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    uniform = sample_sigmas(NoisePlan(), TABLE, 20_000, generator)
     assert set(uniform.tolist()) <= set(TABLE.tolist())
     assert len(set(uniform.tolist())) == 1000
-    lognormal = draw_sigmas(NoisePlan(distribution="lognormal", mean=-1.0, std=0.5), TABLE, 20_000, draw).log()
+    lognormal = sample_sigmas(NoisePlan(distribution="lognormal", mean=-1.0, std=0.5), TABLE, 20_000, generator).log()
     assert lognormal.mean().item() == pytest.approx(-1.0, abs=0.02)
     assert lognormal.std().item() == pytest.approx(0.5, abs=0.02)
-    mixed = draw_sigmas(
-        NoisePlan(distribution="lognormal", mean=-4.5, std=0.01, uniform_share=0.25), TABLE, 20_000, draw
+    mixed = sample_sigmas(
+        NoisePlan(distribution="lognormal", mean=-4.5, std=0.01, uniform_share=0.25), TABLE, 20_000, generator
     )
     assert (mixed > 0.02).double().mean().item() == pytest.approx(0.25, abs=0.02)
-    assert draw_sigmas(NoisePlan(distribution="lognormal", mean=9, std=1), TABLE, 9, draw).max() <= TABLE[-1]
+    assert sample_sigmas(NoisePlan(distribution="lognormal", mean=9, std=1), TABLE, 9, generator).max() <= TABLE[-1]
 
 
-def test_average_of_weights() -> None:
+def test_moving_average_follows_the_weights() -> None:
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(module.weight)
     ema = Ema(module, 0.9)

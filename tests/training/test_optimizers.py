@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from restorekit.training.optimizers import Muon, build_optimizer, matrix_shape, orthogonalized
+from restorekit.training.optimizers import Muon, build_optimizer, matrix_shape, orthogonalize
 from restorekit.training.plan import OptimizerPlan
 
 
@@ -16,21 +16,21 @@ def test_newton_schulz_moves_singular_values_close_to_1(shape: tuple[int, int]) 
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
     # Singular values of a square random matrix reach down to 0; the iteration lifts those above 0.01 of the norm.
     values, norms = torch.linalg.svdvals(matrices), matrices.norm(dim=(-2, -1)).unsqueeze(-1)
-    after = torch.linalg.svdvals(orthogonalized(matrices))
+    after = torch.linalg.svdvals(orthogonalize(matrices))
     lifted = after[values / norms > 0.01]
     assert lifted.numel() > 0.9 * values.numel()
     assert lifted.min() > 0.65
     assert after.max() < 1.25
 
 
-def test_newton_schulz_keeps_the_singular_vectors_and_forgets_the_scale() -> None:
+def test_newton_schulz_keeps_the_singular_vectors_and_ignores_the_scale() -> None:
     matrix = torch.randn(24, 100, generator=torch.Generator().manual_seed(1))
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
     for scale in (1e-12, 1.0, 1e6):
-        rotated = u.T @ orthogonalized(scale * matrix[None])[0] @ v.T
+        rotated = u.T @ orthogonalize(scale * matrix[None])[0] @ v.T
         torch.testing.assert_close(rotated, rotated.diag().diag(), atol=0.05, rtol=0)
         assert rotated.diag().min() > 0.65
-    assert torch.equal(orthogonalized(torch.zeros(1, 16, 20)), torch.zeros(1, 16, 20))
+    assert torch.equal(orthogonalize(torch.zeros(1, 16, 20)), torch.zeros(1, 16, 20))
 
 
 def network() -> nn.Module:
@@ -51,7 +51,7 @@ def network() -> nn.Module:
 MATRICES = {"0.weight", "2.weight", "3.weight", "4.weight"}
 
 
-def test_weights_of_16_by_16_are_matrices() -> None:
+def test_weights_of_at_least_16_by_16_are_updated_as_matrices() -> None:
     net = network()
     names = {id(parameter): name for name, parameter in net.named_parameters()}
     groups = {group["matrices"]: group["params"] for group in Muon(net.parameters(), lr=1e-3).param_groups}
@@ -125,7 +125,7 @@ def test_updates_have_the_size_of_those_of_adamw() -> None:
 
 
 @pytest.mark.parametrize("name", ["muon", "adamw"])
-def test_a_restored_state_goes_on_exactly(name: str) -> None:
+def test_a_restored_optimizer_continues_exactly(name: str) -> None:
     plan = OptimizerPlan(name=name, lr=1e-2, weight_decay=0.1)
     net = network().to(memory_format=torch.channels_last)
     optimizer = build_optimizer(plan, net.parameters())
@@ -143,7 +143,7 @@ def test_a_restored_state_goes_on_exactly(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
 
 
-def test_the_plan_names_the_optimizer_and_its_settings() -> None:
+def test_optimizer_has_the_settings_of_the_plan() -> None:
     weights = [nn.Parameter(torch.ones(20, 20)), nn.Parameter(torch.ones(20))]
     plan = OptimizerPlan(lr=2e-3, momentum=0.9, betas=(0.8, 0.9), weight_decay=0.3)
     muon = build_optimizer(plan, weights)

@@ -10,7 +10,8 @@ from restorekit.errors import OptionError
 from restorekit.models.config import NoisyClassifierConfig
 from restorekit.nets.classifier import Classifier
 from restorekit.nets.unet import UNet
-from restorekit.training.plan import Plan, read_plan
+from restorekit.training.plan import Plan
+from restorekit.training.plan_file import read_plan
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 MINIMAL = """
@@ -41,19 +42,19 @@ NAMED = [path for path in sorted(RECIPES.glob("*.toml")) if "imagenet" not in pa
 
 
 @pytest.mark.parametrize("path", NAMED, ids=lambda path: path.stem)
-def test_shipped_plans_are_valid(path: Path) -> None:
+def test_bundled_plans_are_valid(path: Path) -> None:
     assert read_plan(path).card.name
 
 
 @pytest.mark.parametrize(("name", "millions"), [("guided", 296), ("classifier", 65)])
-def test_the_plans_of_imagenet_64_have_the_sizes_of_the_paper(tmp_path: Path, name: str, millions: int) -> None:
+def test_imagenet_64_plans_have_the_parameter_counts_of_the_paper(tmp_path: Path, name: str, millions: int) -> None:
     plan = read_plan(RECIPES / f"{name}_imagenet64.toml", [classes_of(tmp_path, 1000)])
     assert plan.model.classes is not None
     assert len(plan.model.classes) == 1000
     assert parameters(plan) == millions
 
 
-def test_the_plan_of_imagenet_256_has_the_size_of_the_paper(tmp_path: Path) -> None:
+def test_imagenet_256_plan_has_the_parameter_count_of_the_paper(tmp_path: Path) -> None:
     assert parameters(read_plan(RECIPES / "guided_imagenet256.toml", [classes_of(tmp_path, 1000)])) == 554
 
 
@@ -64,14 +65,15 @@ def parameters(plan: Plan) -> int:
         return round(sum(value.numel() for value in kind(plan.model.net).parameters()) / 1e6)
 
 
-def test_classes_from_folders_need_folders(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"model\.classes is 'folders', but data\.folder, .*nowhere, has no folders"):
+def test_classes_from_folders_require_sub_folders(tmp_path: Path) -> None:
+    message = r"model\.classes is 'folders', but data\.folder, .*nowhere, has no subfolders"
+    with pytest.raises(OptionError, match=message):
         read_plan(RECIPES / "guided_imagenet64.toml", [f"data.folder={tmp_path / 'nowhere'}"])
     with pytest.raises(OptionError, match=r"net\.classes is 1000, allowed: the number of names"):
         read_plan(RECIPES / "guided_imagenet64.toml", [classes_of(tmp_path, 2)])
 
 
-def test_overrides(tmp_path: Path) -> None:
+def test_overrides_set_keys(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
     plan = read_plan(
         path, ["run.batch=3", "model.net.multipliers=[1, 2]", "data.folder=else/where", "optimizer.clip=null"]
@@ -96,18 +98,18 @@ def test_overrides(tmp_path: Path) -> None:
         ("run.steps.more=3", "'steps' is a value"),
         ("model.family=gan", "model: .*'gan'.*'epsilon', 'score'"),
         ("loss.objective=slices", r"loss\.objective: .*'denoising', 'sliced' or 'vlb'"),
-        ("model.looks=2", "looks is 2, but partial_noise is false"),
+        ("model.passes=2", "passes is 2, but partial_noise is false"),
         ("model.self_conditioned=true", r"net\.in_channels is 3, allowed: 6"),
-        ("noise.unknown_share=0.5", r"unknown_share is 0\.5, but model\.looks is 0"),
+        ("noise.unknown_share=0.5", r"unknown_share is 0\.5, but model\.passes is 0"),
         ("run.steps", "allowed: key.subkey=value"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, override: str, message: str) -> None:
+def test_invalid_values_are_reported(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         read_plan(written(tmp_path, MINIMAL), [override])
 
 
-def test_momentum_is_a_key_of_muon(tmp_path: Path) -> None:
+def test_momentum_is_refused_with_adamw(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
     plan = read_plan(path, ["optimizer.momentum=0.9"])
     assert (plan.optimizer.name, plan.optimizer.momentum) == ("muon", 0.9)
@@ -121,7 +123,7 @@ def test_plans_with_published_settings_name_their_optimizer() -> None:
             assert tomllib.loads(path.read_text(encoding="utf-8"))["optimizer"]["name"] == "adamw", path.stem
 
 
-def test_missing_keys_and_broken_files_are_named(tmp_path: Path) -> None:
+def test_missing_keys_and_unreadable_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"run\.steps is missing"):
         read_plan(written(tmp_path, MINIMAL.replace("steps = 10", "")))
     with pytest.raises(OptionError, match="not a readable TOML plan"):
@@ -136,11 +138,11 @@ def test_missing_keys_and_broken_files_are_named(tmp_path: Path) -> None:
         (["noise.distribution=lognormal"], "noise.distribution is 'lognormal', but model.family is 'score'"),
         (["model.net.chanels=3"], r"model\.net: unknown key 'chanels'\. Did you mean 'channels'"),
         (["model.net.levels=4"], r"net\.levels is 4, allowed: 10 \(levels\.count\)"),
-        (["loss.objective=sliced", "loss.norm=l1"], "allowed beside it: norm 'l2'"),
+        (["loss.objective=sliced", "loss.norm=l1"], "allowed: loss.norm 'l2'"),
         (["data.dataset=mnist", "data.cache=false"], "data.cache is false, but data.dataset is 'mnist'"),
     ],
 )
-def test_what_does_not_fit_a_score_network_is_named(tmp_path: Path, overrides: list[str], message: str) -> None:
+def test_keys_invalid_for_a_score_network_are_reported(tmp_path: Path, overrides: list[str], message: str) -> None:
     plan = written(tmp_path, MINIMAL)
     assert read_plan(plan, ["model.family=score"]).model.family == "score"
     with pytest.raises(OptionError, match=message):
@@ -166,10 +168,10 @@ CLASSES = ['model.classes=["a", "b"]', "data.labels=folders"]
         (["model.net.classes=2", "loss.objective=sliced"], "but model.classes is given"),
         ([*LEARNED, "loss.objective=vlb"], "loss.objective is 'vlb', but model.partial_noise is true"),
         ([*LEARNED, "noise.distribution=lognormal"], "noise.distribution 'uniform-t'"),
-        ([*LEARNED, "model.looks=1", "noise.unknown_share=0.1"], "model.looks is 1, but a variance is learned"),
+        ([*LEARNED, "model.passes=1", "noise.unknown_share=0.1"], "model.passes is 1, but a variance is learned"),
     ],
 )
-def test_keys_that_nothing_would_look_at_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
+def test_ignored_keys_are_refused(tmp_path: Path, overrides: list[str], message: str) -> None:
     plan = written(tmp_path, MINIMAL)
     with pytest.raises(OptionError, match=message):
         read_plan(plan, [*CLASSES, *overrides])

@@ -42,7 +42,7 @@ def test_sliced_score_matching_agrees_with_the_authors(particles: int) -> None:
 
 
 class Curve(nn.Module):
-    """A score on the line as a small network."""
+    """A small network for the score of scalars."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def true_score(x: Tensor, variance: float) -> Tensor:
 
 
 @pytest.mark.parametrize("objective", ["denoising", "sliced", "sliced without reduction", "exact"])
-def test_every_objective_finds_the_score_of_a_mixture(objective: str) -> None:
+def test_every_objective_learns_the_score_of_a_mixture(objective: str) -> None:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
     net = Curve()
@@ -91,7 +91,7 @@ def test_every_objective_finds_the_score_of_a_mixture(objective: str) -> None:
     assert error < 0.05
 
 
-def test_exact_score_matching_is_the_trace_and_the_length() -> None:
+def test_exact_score_matching_of_a_linear_score() -> None:
     matrix = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
     x = torch.randn(5, 2)
     loss = exact_score_matching(lambda points: points @ matrix.T, x)

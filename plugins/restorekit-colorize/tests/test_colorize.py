@@ -1,4 +1,4 @@
-"""The plugin as it is installed: its command, its function, its files."""
+"""Tests of the installed plugin: command, Python function and files."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Reddish(GaussianPrior):
 
 
 def command(*words: object) -> tuple[int, str, str]:
-    """`restorekit colorize ...` with a stand-in for the prior: its exit code and its output."""
+    """Run `restorekit colorize ...` with a Gaussian prior; return exit code, standard output and standard error."""
     return run_command("colorize", *words, prior=Reddish())
 
 
 def grey(*shape: int) -> torch.Tensor:
-    """Uniform in [-1, 1], black and white included."""
+    """Return values uniform in [-1, 1], with a black and a white pixel."""
     values = 2 * torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 1
     values[..., 0, 0], values[..., -1, -1] = -1, 1
     return values
 
 
-def test_the_entry_point_is_there() -> None:
+def test_entry_point_is_registered() -> None:
     (entry,) = entry_points(group="restorekit", name="colorize")
     assert entry.value == "restorekit_colorize"
     assert entry.dist is not None
@@ -45,7 +45,7 @@ def test_the_entry_point_is_there() -> None:
 
 @pytest.mark.parametrize("mode", ["mean", "sample"])
 @pytest.mark.parametrize("shape", [(2, 1, 9, 14), (1, 1, 1, 1), (1, 1, 70, 33), (1, 1, 2, 300)])
-def test_the_luma_stays_and_colours_are_within_range(mode: str, shape: tuple[int, ...]) -> None:
+def test_luma_is_unchanged_and_colours_are_in_range(mode: str, shape: tuple[int, ...]) -> None:
     y = grey(*shape)
     got = rk.colorize(y, Reddish(), mode=mode, size=16, steps=5)
     assert got.shape == (shape[0], 3, *shape[2:])
@@ -53,14 +53,14 @@ def test_the_luma_stays_and_colours_are_within_range(mode: str, shape: tuple[int
     torch.testing.assert_close(rk.grayscale().forward(got), y, rtol=0, atol=1e-5)
 
 
-def test_colours_are_those_of_the_prior() -> None:
+def test_colours_follow_the_prior() -> None:
     y = 0.2 * grey(1, 1, 64, 48)
     red, green, blue = rk.colorize(y, Reddish(), size=16, draws=16).mean((0, 2, 3)).tolist()
     assert red > green + 0.2
     assert green > blue + 0.2
 
 
-def test_answers_differ_by_seed_and_sample_and_the_mean_less_than_single_draws() -> None:
+def test_results_depend_on_seed_and_sample_and_the_mean_varies_less() -> None:
     y = 0.2 * grey(2, 1, 20, 20)
     assert torch.equal(rk.colorize(y, Reddish(), seed=3), rk.colorize(y, Reddish(), seed=3))
     one = rk.colorize(y[:1], Reddish(), seed=3, mode="sample")
@@ -69,13 +69,13 @@ def test_answers_differ_by_seed_and_sample_and_the_mean_less_than_single_draws()
     assert 0 < spread["mean"] < 0.6 * spread["sample"]
 
 
-def test_without_strength_nothing_is_coloured() -> None:
+def test_strength_0_returns_the_grey_photo() -> None:
     y = grey(1, 1, 20, 20)
     torch.testing.assert_close(rk.colorize(y, Reddish(), strength=0), y.expand(-1, 3, -1, -1))
 
 
-def test_colours_of_a_large_photo_keep_to_the_edges_of_its_luma() -> None:
-    """A prior that makes dark pixels red and light ones blue; the small copy has an eighth of the size."""
+def test_upsampled_colours_follow_the_edges_of_the_luma() -> None:
+    """The prior makes dark pixels red and light ones blue; the photo is downsampled by 8."""
 
     class TwoTone(Reddish):
         def __call__(self, x, sigma, label=None):
@@ -92,7 +92,7 @@ def test_colours_of_a_large_photo_keep_to_the_edges_of_its_luma() -> None:
 
 
 @pytest.mark.parametrize("top", [255, 65535])
-def test_a_grey_file_becomes_a_colour_file_of_the_same_luma(tmp_path: Path, top: int) -> None:
+def test_grey_file_becomes_a_colour_file_of_the_same_luma(tmp_path: Path, top: int) -> None:
     kind = np.uint8 if top == 255 else np.uint16
     pixels = np.random.default_rng(0).integers(0, top + 1, (20, 30, 1)).astype(kind)
     alpha = np.random.default_rng(1).integers(0, top + 1, (20, 30)).astype(kind)
@@ -114,7 +114,7 @@ def test_a_grey_file_becomes_a_colour_file_of_the_same_luma(tmp_path: Path, top:
         assert np.abs(again - pixels[..., 0]).max() <= 1
 
 
-def test_a_photo_with_colours_gives_its_luma_and_a_note(tmp_path: Path) -> None:
+def test_luma_of_a_colour_photo_is_used_with_a_note(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (12, 15, 3)).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "colour.png")
     luma = Image.fromarray(values).convert("L")
@@ -126,8 +126,8 @@ def test_a_photo_with_colours_gives_its_luma_and_a_note(tmp_path: Path) -> None:
     assert code == 0
     assert "4 restored" in out
     assert err.splitlines() == [
-        f"note: {tmp_path / 'colour.png'}: the photo has colours: only its luma is used",
-        f"note: {tmp_path / 'palette.png'}: the palette became RGB",
+        f"note: {tmp_path / 'colour.png'}: the photo has colours; only its luma is used",
+        f"note: {tmp_path / 'palette.png'}: the palette was converted to RGB",
     ]
     for name in names:
         with Image.open(tmp_path / "out" / f"{name}.png") as image:
@@ -141,10 +141,10 @@ def test_a_photo_with_colours_gives_its_luma_and_a_note(tmp_path: Path) -> None:
     [
         (("--mode", "median"), "unknown value 'median'. Did you mean 'mean'? Allowed: mean, sample"),
         (("--strength", 2), "found 2, allowed: a number from 0 to 1"),
-        (("--draws", 1), "found 1, allowed: a whole number from 2 to 1000"),
+        (("--draws", 1), "found 1, allowed: an integer from 2 to 1000"),
     ],
 )
-def test_wrong_options_are_one_line(tmp_path: Path, words, message: str) -> None:
+def test_invalid_options_fail_with_one_line(tmp_path: Path, words, message: str) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     code, out, err = command(tmp_path / "a.png", *words)
     assert code == 2
@@ -153,19 +153,19 @@ def test_wrong_options_are_one_line(tmp_path: Path, words, message: str) -> None
     assert message in err
 
 
-def test_a_grey_prior_is_refused() -> None:
-    with pytest.raises(rk.RestorekitError, match="3 channels, the prior 1"):
+def test_grey_prior_is_refused() -> None:
+    with pytest.raises(rk.RestorekitError, match="3 channels, but the prior has 1"):
         rk.colorize(grey(1, 1, 8, 8), Reddish(channels=1))
 
 
-def test_with_the_prior_that_ships() -> None:
+def test_bundled_prior_keeps_the_luma_and_adds_colour() -> None:
     y = grey(1, 1, 24, 24)
     got = rk.colorize(y, size=16, draws=2, steps=2, precision="float32")
     torch.testing.assert_close(rk.grayscale().forward(got), y, rtol=0, atol=1e-5)
     assert (got.amax(1) - got.amin(1)).max() > 0.02
 
 
-def test_every_option_and_its_default_are_in_the_readme() -> None:
+def test_readme_lists_every_option_with_its_default() -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     rows = {line.split("`")[1]: line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| `--")}
     for parameter in plugin.colorize.parameters:

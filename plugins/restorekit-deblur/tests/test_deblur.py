@@ -1,4 +1,4 @@
-"""The plugin as it is installed: its command, its function, its files."""
+"""Tests of the installed plugin: command, Python function and files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gaussian(GaussianPrior):
 
 
 def command(*words: object) -> tuple[int, str, str]:
-    """`restorekit deblur ...` with a stand-in for the prior: its exit code and its output."""
+    """Run `restorekit deblur ...` with a Gaussian prior; return exit code, standard output and standard error."""
     return run_command("deblur", *words, prior=Gaussian())
 
 
@@ -35,7 +35,7 @@ def saved(path: Path, *shape: int, value: int | None = None) -> Path:
     return path
 
 
-def test_the_entry_point_is_there() -> None:
+def test_entry_point_is_registered() -> None:
     (entry,) = entry_points(group="restorekit", name="deblur")
     assert entry.value == "restorekit_deblur"
     assert entry.dist is not None
@@ -47,7 +47,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def scene(height: int, width: int) -> torch.Tensor:
-    """Discs of many colours, as sharp as pixels are."""
+    """Return discs of random colours with sharp edges."""
     rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     image = torch.zeros(1, 3, height, width)
     for row, column, radius, *colour in torch.special.ndtr(random(12, 6)).tolist():
@@ -56,16 +56,16 @@ def scene(height: int, width: int) -> torch.Tensor:
     return image
 
 
-WAYS = {
+BLURS = {
     "gaussian": (rk.gaussian_kernel(1.2), {"gaussian": 1.2}),
     "motion": (rk.motion_kernel(7, 30), {"motion_length": 7, "motion_angle": 30}),
     "kernel": (rk.gaussian_kernel(1.2), {"kernel": 0.5 * rk.gaussian_kernel(1.2)[None, None].float()}),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_with_the_prior_that_ships_the_scene_comes_back_and_its_border_does_not_ring(way: str) -> None:
-    kernel, options = WAYS[way]
+@pytest.mark.parametrize("name", BLURS)
+def test_bundled_prior_restores_the_scene_without_ringing_at_the_border(name: str) -> None:
+    kernel, options = BLURS[name]
     reach = kernel.shape[0] // 2
     whole = scene(48 + 2 * reach, 56 + 2 * reach)
     clean = whole[..., reach:-reach, reach:-reach]
@@ -83,7 +83,7 @@ def test_with_the_prior_that_ships_the_scene_comes_back_and_its_border_does_not_
     assert error[..., frame].mean() < 0.5 * ringing[..., frame].mean()
 
 
-def test_the_result_blurred_again_is_the_photo() -> None:
+def test_blurring_the_result_gives_the_photo() -> None:
     kernel = rk.gaussian_kernel(1.0)
     y = rk.Blur(kernel, "valid").forward(scene(46, 46))
     got = rk.deblur(y, Gaussian(), gaussian=1.0, sigma=0)
@@ -92,7 +92,7 @@ def test_the_result_blurred_again_is_the_photo() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 9, 6), (1, 3, 1, 1), (1, 1, 5, 30)])
-def test_photos_smaller_than_the_kernel_and_grey_ones(shape: tuple[int, ...]) -> None:
+def test_grey_photos_and_photos_smaller_than_the_kernel_are_deblurred(shape: tuple[int, ...]) -> None:
     y = 0.2 * random(*shape)
     got = rk.deblur(y, Gaussian(shape[1]), motion_length=15, steps=2)
     assert got.shape == y.shape
@@ -101,13 +101,13 @@ def test_photos_smaller_than_the_kernel_and_grey_ones(shape: tuple[int, ...]) ->
     assert torch.allclose(rk.deblur(y[-1:], Gaussian(shape[1]), motion_length=15, steps=2), got[-1:], atol=1e-5)
 
 
-def test_a_kernel_of_one_pixel_changes_little() -> None:
+def test_kernel_of_one_pixel_hardly_changes_the_photo() -> None:
     y = rk.Blur(rk.gaussian_kernel(2.0)).forward(random(1, 3, 40, 40))
     got = rk.deblur(y, Gaussian(), kernel=torch.ones(1, 1, 1, 1), sigma=0)
     torch.testing.assert_close(got, y, rtol=0, atol=1 / 127.5)
 
 
-def test_each_photo_of_a_folder_has_the_kernel_of_its_name(tmp_path: Path) -> None:
+def test_photos_of_a_folder_are_paired_with_kernels_by_name(tmp_path: Path) -> None:
     for name, side in (("a.png", 3), ("b.png", 3), ("c.png", 5)):
         saved(tmp_path / "in" / name, 8, 9, 3)
         saved(tmp_path / "kernels" / name, side, side)
@@ -122,10 +122,10 @@ def test_each_photo_of_a_folder_has_the_kernel_of_its_name(tmp_path: Path) -> No
     ("shape", "value", "message"),
     [
         ((4, 5), None, "--kernel is 5 x 4, allowed: odd width and height"),
-        ((5, 5), 0, "--kernel is all black, allowed: an image of light on black"),
+        ((5, 5), 0, "--kernel is all black, allowed: a bright kernel on black"),
     ],
 )
-def test_an_image_that_is_no_kernel_fails_in_one_line(tmp_path: Path, shape, value, message: str) -> None:
+def test_invalid_kernel_fails_with_one_line(tmp_path: Path, shape, value, message: str) -> None:
     photo, kernel = saved(tmp_path / "a.png", 8, 9, 3), saved(tmp_path / "k.png", *shape, value=value)
     code, out, err = command(photo, "--kernel", kernel)
     assert (code, out) == (1, "deblur: 0 restored, 1 failed\n")
@@ -140,10 +140,10 @@ def test_an_image_that_is_no_kernel_fails_in_one_line(tmp_path: Path, shape, val
         (("--gaussian", 2, "--motion-length", 5), "found --gaussian and --motion-length, allowed: exactly one"),
         (("--gaussian", 2, "--motion-angle", 5), "found --motion-angle without --motion-length"),
         (("--gaussian", 0), "found 0, allowed: a number from 0.1 to 50"),
-        (("--motion-length", 2.5), "found '2.5', allowed: a whole number from 1 to 500"),
+        (("--motion-length", 2.5), "found '2.5', allowed: an integer from 1 to 500"),
     ],
 )
-def test_wrong_options_are_one_line_before_any_photo_is_read(tmp_path: Path, words, message: str) -> None:
+def test_invalid_options_fail_with_one_line_before_any_photo_is_read(tmp_path: Path, words, message: str) -> None:
     code, out, err = command(saved(tmp_path / "a.png", 4, 4, 3), *words)
     assert code == 2
     assert not out
@@ -152,12 +152,12 @@ def test_wrong_options_are_one_line_before_any_photo_is_read(tmp_path: Path, wor
     assert not (tmp_path / "a-deblur.png").exists()
 
 
-def test_the_python_function_says_the_same() -> None:
+def test_python_function_raises_the_same_error() -> None:
     with pytest.raises(rk.OptionError, match="exactly one of --kernel, --gaussian, --motion-length"):
         rk.deblur(torch.zeros(1, 3, 4, 4), Gaussian())
 
 
-def test_every_option_and_its_default_are_in_the_readme() -> None:
+def test_readme_lists_every_option_with_its_default() -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     rows = {line.split("`")[1]: line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| `--")}
     for parameter in plugin.deblur.parameters:

@@ -1,4 +1,4 @@
-"""The plugin as it is installed: its command, its function, its files."""
+"""Tests of the installed plugin: command, Python function and files."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Gaussian(GaussianPrior):
 
 
 def command(*words: object) -> tuple[int, str, str]:
-    """`restorekit superres ...` with a stand-in for the prior: its exit code and its output."""
+    """Run `restorekit superres ...` with a Gaussian prior; return exit code, standard output and standard error."""
     return run_command("superres", *words, prior=Gaussian())
 
 
-def test_the_entry_point_is_there() -> None:
+def test_entry_point_is_registered() -> None:
     (entry,) = entry_points(group="restorekit", name="superres")
     assert entry.value == "restorekit_superres"
     assert entry.dist is not None
@@ -42,28 +42,28 @@ def test_the_entry_point_is_there() -> None:
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("shape", [(2, 3, 7, 10), (1, 3, 1, 1), (1, 1, 5, 4)])
-def test_the_result_shrunk_again_is_the_photo(scale: int, shape: tuple[int, ...]) -> None:
+def test_downsampling_the_result_gives_the_photo(scale: int, shape: tuple[int, ...]) -> None:
     y = random(*shape)
     got = rk.superres(y, Gaussian(shape[1]), scale=scale)
     assert got.shape == (*shape[:2], scale * shape[2], scale * shape[3])
     torch.testing.assert_close(rk.Downsample(scale).forward(got), y, rtol=0, atol=0.5 / 127.5)
 
 
-def test_it_is_deterministic_and_does_not_depend_on_the_batch_or_the_seed() -> None:
+def test_result_does_not_depend_on_the_batch_or_the_seed() -> None:
     y = random(2, 3, 6, 5)
     both = rk.superres(y, Gaussian())
     assert torch.equal(both, rk.superres(y, Gaussian(), seed=7))
     torch.testing.assert_close(rk.superres(y[1:], Gaussian()), both[1:])
 
 
-def test_noise_that_is_said_to_be_there_is_not_kept() -> None:
+def test_noise_of_the_given_sigma_is_removed() -> None:
     y = 1.5 * random(1, 3, 24, 24)
-    kept, told = (rk.Downsample(2).forward(rk.superres(y, Gaussian(), sigma=sigma)) for sigma in (0, 40))
-    assert (told - y).std() > 5 * (kept - y).std()
+    without, given = (rk.Downsample(2).forward(rk.superres(y, Gaussian(), sigma=sigma)) for sigma in (0, 40))
+    assert (given - y).std() > 5 * (without - y).std()
     assert rk.superres(y, Gaussian(), sigma="auto").shape == (1, 3, 48, 48)
 
 
-def test_steps_are_evaluations_and_tiles_leave_no_trace() -> None:
+def test_steps_are_evaluations_and_tiling_does_not_change_the_result() -> None:
     prior, y = Gaussian(), random(1, 3, 20, 30)
     whole = rk.superres(y, prior, steps=3)
     assert len(prior.sigmas) == 3
@@ -73,7 +73,7 @@ def test_steps_are_evaluations_and_tiles_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("top", [255, 65535])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_depth_transparency_and_profile_are_kept(tmp_path: Path, top: int, channels: int) -> None:
+def test_bit_depth_transparency_and_profile_are_kept(tmp_path: Path, top: int, channels: int) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     kind = np.uint8 if top == 255 else np.uint16
     pixels = np.random.default_rng(0).integers(0, top + 1, (5, 8, channels)).astype(kind)
@@ -92,7 +92,7 @@ def test_depth_transparency_and_profile_are_kept(tmp_path: Path, top: int, chann
     assert (got.alpha[:, 20:] == top).all()
 
 
-def test_a_folder_of_grey_palette_and_odd_photos(tmp_path: Path) -> None:
+def test_grey_palette_and_odd_sized_photos_of_a_folder_are_enlarged(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     values = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
@@ -100,11 +100,11 @@ def test_a_folder_of_grey_palette_and_odd_photos(tmp_path: Path) -> None:
     Image.fromarray(values).convert("P").save(folder / "palette.png")
     Image.fromarray(values).save(folder / "deep" / "colour.jpg")
     Image.fromarray(values[:1, :1]).save(folder / "dot.bmp")
-    (folder / "no.png").write_text("no picture")
+    (folder / "no.png").write_text("not an image")
     code, out, err = command(folder, "--steps", 1, "--batch", 2)
     assert code == 1
     assert "4 restored" in out
-    assert "no.png: not an image" in err
+    assert "no.png: not a readable image" in err
     found = {}
     for path in (tmp_path / "in-superres").rglob("*.*"):
         with Image.open(path) as image:
@@ -123,10 +123,10 @@ def test_a_folder_of_grey_palette_and_odd_photos(tmp_path: Path) -> None:
         (("--scale", 3), "found 3, allowed: 2, 4"),
         (("--scale", "two"), "found 'two', allowed: 2, 4"),
         (("--sigma", -1), "found -1, allowed: a number from 0 to 50, or auto"),
-        (("--steps", 0), "found 0, allowed: a whole number from 1 to 1000"),
+        (("--steps", 0), "found 0, allowed: an integer from 1 to 1000"),
     ],
 )
-def test_wrong_options_are_one_line(tmp_path: Path, words, message: str) -> None:
+def test_invalid_options_fail_with_one_line(tmp_path: Path, words, message: str) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     code, out, err = command(tmp_path / "a.png", *words)
     assert code == 2
@@ -135,8 +135,8 @@ def test_wrong_options_are_one_line(tmp_path: Path, words, message: str) -> None
     assert message in err
 
 
-def test_with_the_prior_that_ships_it_is_better_than_bicubic() -> None:
-    """A disc with a sharp edge, which no interpolation keeps sharp."""
+def test_bundled_prior_is_better_than_bicubic() -> None:
+    """The photo is a disc with a sharp edge, which interpolation blurs."""
     rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     disc = ((rows - 24) ** 2 + (columns - 22) ** 2 < 200).float() - 0.5
     clean = disc.expand(1, 3, -1, -1) * torch.tensor([1.0, 0.6, 0.8]).reshape(1, 3, 1, 1)
@@ -146,7 +146,7 @@ def test_with_the_prior_that_ships_it_is_better_than_bicubic() -> None:
     assert (got - clean).square().mean() < 0.5 * (bicubic - clean).square().mean()
 
 
-def test_every_option_and_its_default_are_in_the_readme() -> None:
+def test_readme_lists_every_option_with_its_default() -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     rows = {line.split("`")[1]: line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| `--")}
     for parameter in plugin.superres.parameters:
@@ -155,7 +155,7 @@ def test_every_option_and_its_default_are_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("solver", ["ddnm", "diffpir"])
-def test_other_solvers_draw_larger_photos_that_fit(solver: str) -> None:
+def test_other_solvers_return_samples_consistent_with_the_photo(solver: str) -> None:
     y = random(1, 3, 6, 8)
     got, again, other = (rk.superres(y, Gaussian(), solver=solver, steps=4, seed=seed) for seed in (0, 0, 1))
     assert got.shape == (1, 3, 12, 16)

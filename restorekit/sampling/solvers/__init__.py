@@ -6,27 +6,27 @@
     operator  A (see `restorekit.core.operators`)
     y         the measurement (N, ...)
     sigma_y   standard deviation of its noise, in the unit of y; 0 for none
-    noise     gives standard normal tensors: an `ImageNoise` of N images, or anything with `like(x)`
-    steps     noise levels visited; a prior that knows only its own visits at most these
-    start     first guess (N, C, H, W), to which noise of the first level is added; None: grey, as good as nothing
-    sigma_max where the walk starts; None: at the prior's own, or where the paper of the solver has it
-    ladder    another walk than that of `ladder_for`, decreasing, last = 0; steps and sigma_max are then not looked at
-    on_step   called after every step with (index of the step, new state, clean image it aims at)
+    noise     a source of standard normal tensors: an `ImageNoise` of N images, or anything with `like(x)`
+    steps     number of noise levels, at most that of a prior with fixed levels
+    start     initial estimate (N, C, H, W), to which noise of the first level is added; None: zeros (mid-grey)
+    sigma_max first noise level; None: that of the prior, or that of the solver's paper
+    ladder    replaces `ladder_for(prior, steps)`, decreasing, last = 0; steps and sigma_max are then ignored
+    on_step   called after every step with (index of the step, new state, current clean estimate)
 
-Returns (N, C, H, W) in [-1, 1] but for overshoots. `SOLVERS` lists them with what each needs and what its bias is.
+Returns (N, C, H, W), in [-1, 1] except for overshoots. `SOLVERS` lists the solvers with their needs and bias.
 """
 
-from restorekit.sampling.solvers.annealed import solve_langevin
-from restorekit.sampling.solvers.first import first_guess
-from restorekit.sampling.solvers.guided import solve_dps, solve_pigdm
+from restorekit.initial.least_squares import initial_estimate
+from restorekit.sampling.solvers.langevin import solve_langevin
+from restorekit.sampling.solvers.likelihood import solve_dps, solve_pigdm
 from restorekit.sampling.solvers.nullspace import solve_ddnm, solve_repaint
 from restorekit.sampling.solvers.proximal import solve_diffpir, solve_dpir
-from restorekit.sampling.solvers.spectral import solve_ddnm_plus, solve_ddrm
-from restorekit.sampling.solvers.table import SOLVERS
+from restorekit.sampling.solvers.registry import SOLVERS
+from restorekit.sampling.solvers.svd import solve_ddnm_plus, solve_ddrm
 
 __all__ = [
     "SOLVERS",
-    "first_guess",
+    "initial_estimate",
     "solve_ddnm",
     "solve_ddnm_plus",
     "solve_ddrm",

@@ -1,4 +1,4 @@
-"""Solvers that put the measurement in and leave the null space to the prior: RePaint and DDNM, for noise-free y."""
+"""Solvers that impose the measurement and sample the null space from the prior: RePaint and DDNM, for noise-free y."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from restorekit.core.denoiser import Denoiser, denoise_at
 from restorekit.core.operators import LinearOperator
 from restorekit.errors import OptionError
-from restorekit.sampling.consistent import consistent, sample_consistent
+from restorekit.sampling.data_consistency import project, sample_ddnm
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
-from restorekit.sampling.solvers.begin import begin, within, without_noise
+from restorekit.sampling.solvers.setup import check_noise_free, check_range, initial_state
 
-# RePaint's jump length and number of resamplings (arXiv 2201.09865, section 5.1).
+# RePaint's jump length and number of resampling passes (arXiv 2201.09865, section 5.1).
 JUMP, RESAMPLE = 10, 10
 
 
@@ -34,61 +34,63 @@ def solve_repaint(
     ladder: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """RePaint: DDPM's chain with known pixels put in at their own noise, going back up to let both parts agree.
+    """RePaint: DDPM's chain with noisy known pixels imposed at every level, and resampling to harmonize both parts.
 
-    Lugmayr et al. 2022, arXiv 2201.09865, algorithm 1. In sigma: a step down from t to s draws the known part afresh,
-    y + s A n (equation 8a), and the unknown part by DDPM's posterior (8b); a step up from s to t adds noise of variance
-    t^2 - s^2 (line 10). After every `jump` levels the walk goes up by as many and down again, `resample` times in all
-    (appendix, the paper's j and r; see `jump_walk`). Written for masks; for any other operator it does for A x what it
-    does for known pixels, as an unrelated A^+ allows: x + A^+ (y + s A n - A x).
+    Lugmayr et al. 2022, arXiv 2201.09865, algorithm 1. In sigma: a step down from t to s samples the known part as
+    y + s A n (equation 8a) and the unknown part from DDPM's posterior (8b); a step up from s to t adds noise of
+    variance t^2 - s^2 (line 10). After every `jump` levels the schedule goes up by the same number of levels and down
+    again, `resample` times in total (appendix, the paper's j and r; see `jump_schedule`). The paper considers masks.
+    For other operators, A x takes the place of the known pixels: x + A^+ (y + s A n - A x).
 
-    Erratum: algorithm 1, line 5, multiplies the noise with 1 - alpha_bar_t, the variance of equation 8a, where its
-    square root belongs, and has level t where the unknown part that it is joined to has t - 1.
+    Erratum: algorithm 1, line 5, multiplies the noise by 1 - alpha_bar_t, which is the variance of equation 8a, instead
+    of its square root, and uses level t although the unknown part is at level t - 1.
 
-    Biased: the unknown part never sees more of y than the noisy known part of the same level, so that it leans to the
-    prior; resampling makes that smaller. The measured table is in docs/solvers.md.
+    Biased: the unknown part sees y only through the noisy known part of the same level, so that it is biased toward the
+    prior; resampling reduces this. docs/solvers.md has the measured bias.
     """
-    without_noise("repaint", operator, sigma_y)
-    x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
-    sigmas = chosen.tolist()
-    for index, (here, there) in enumerate(jump_walk(len(sigmas) - 1, jump, resample)):
-        t, s = sigmas[here], sigmas[there]
+    check_noise_free("repaint", operator, sigma_y)
+    x, ladder = initial_state(
+        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
+    )
+    sigmas = ladder.tolist()
+    for index, (level, next_level) in enumerate(jump_schedule(len(sigmas) - 1, jump, resample)):
+        t, s = sigmas[level], sigmas[next_level]
         if s > t:
             x = x + math.sqrt(s**2 - t**2) * noise.like(x)
             continue
         denoised = denoise_at(prior, x, t)
         lower = ddim_step(x, denoised.clamp(-1, 1) if clip else denoised, t, s, noise, 1.0)
-        x = consistent(operator, y + s * operator.forward(noise.like(x)) if s > 0 else y, lower)
+        x = project(operator, y + s * operator.forward(noise.like(x)) if s > 0 else y, lower)
         if on_step is not None:
             on_step(index, x, denoised)
     return x
 
 
-def jump_walk(steps: int, jump: int, resample: int) -> Iterator[tuple[int, int]]:
-    """RePaint's walk over levels 0 (most noise) to `steps` (clean): pairs of neighbours, (here, there).
+def jump_schedule(steps: int, jump: int, resample: int) -> Iterator[tuple[int, int]]:
+    """Yield the transitions (from, to) of RePaint's schedule over levels 0 (most noise) to `steps` (clean).
 
-    Counting levels upwards from the one of least noise, the walk goes up by `jump` whenever it arrives at 0, jump,
+    Counted upwards from the level of least noise, the schedule goes up by `jump` levels whenever it reaches 0, jump,
     2 jump, ... below steps - jump, resample - 1 times at each.
     """
     if jump < 1 or resample < 1:
         raise OptionError(f"repaint: found jump {jump}, resample {resample}; allowed: 1 or more")
-    left = dict.fromkeys(range(0, steps - jump, jump), resample - 1)
-    here = 0
-    while here < steps:
-        above_least = steps - 1 - here
-        if left.get(above_least, 0):
-            left[above_least] -= 1
+    jumps_left = dict.fromkeys(range(0, steps - jump, jump), resample - 1)
+    level = 0
+    while level < steps:
+        height = steps - 1 - level
+        if jumps_left.get(height, 0):
+            jumps_left[height] -= 1
             for _ in range(jump):
-                yield here, here - 1
-                here -= 1
+                yield level, level - 1
+                level -= 1
         else:
-            yield here, here + 1
-            here += 1
+            yield level, level + 1
+            level += 1
 
 
 def repaint_evaluations(steps: int, jump: int = JUMP, resample: int = RESAMPLE) -> int:
-    """Evaluations of the prior: steps down of the walk."""
-    return sum(there > here for here, there in jump_walk(steps, jump, resample))
+    """Return the number of evaluations of the prior: the steps down of the schedule."""
+    return sum(next_level > level for level, next_level in jump_schedule(steps, jump, resample))
 
 
 def solve_ddnm(
@@ -107,18 +109,18 @@ def solve_ddnm(
     ladder: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """DDNM: every clean estimate gets the range of A from y and keeps its own null space.
+    """DDNM: replaces the range-space part of every clean estimate by that of y and keeps its null-space part.
 
-    Wang et al. 2022, arXiv 2212.00490, algorithm 1, by `sample_consistent`: D becomes A^+ y + (I - A^+ A) D (equation
-    13) before a step of DDIM with a share eta of fresh noise. resample: passes of every level (their time travel,
-    section 3.4, with a length of 1); evaluations are `resample` times as many.
+    Wang et al. 2022, arXiv 2212.00490, algorithm 1, by `sample_ddnm`: D becomes A^+ y + (I - A^+ A) D (equation
+    13) before a DDIM step with a fraction eta of fresh noise. resample: number of passes per level (the paper's
+    time travel, section 3.4, with a length of 1); the number of evaluations is multiplied by it.
 
-    Biased: as RePaint, the null space sees y only through the noisy state. The measured table is in docs/solvers.md.
+    Biased: as in RePaint, the null space sees y only through the noisy state. docs/solvers.md has the measured bias.
     """
-    without_noise("ddnm", operator, sigma_y)
-    within("eta", eta, 0, 1)
-    within("resample", resample, 1)
-    x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
-    return sample_consistent(
-        prior, operator, y, x, chosen, noise, eta=eta, resample=resample, clip=clip, on_step=on_step
+    check_noise_free("ddnm", operator, sigma_y)
+    check_range("eta", eta, 0, 1)
+    check_range("resample", resample, 1)
+    x, sigmas = initial_state(
+        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
     )
+    return sample_ddnm(prior, operator, y, x, sigmas, noise, eta=eta, resample=resample, clip=clip, on_step=on_step)

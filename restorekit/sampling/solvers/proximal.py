@@ -1,4 +1,4 @@
-"""Solvers that alternate the prior with the proximal point of the measurement: DiffPIR and DPIR; no gradients."""
+"""Solvers that alternate the prior with a proximal step on the data term, without gradients: DiffPIR and DPIR."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from restorekit.core.denoiser import Denoiser, denoise_at
 from restorekit.core.ladders import geometric_ladder, known_sigma
 from restorekit.core.operators import LinearOperator
-from restorekit.sampling.consistent import plug_and_play, proximal
+from restorekit.initial.least_squares import initial_estimate
+from restorekit.sampling.data_consistency import plug_and_play, proximal
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.begin import begin, blank, checked, within
-from restorekit.sampling.solvers.first import first_guess
+from restorekit.sampling.solvers.setup import check_range, check_shapes, initial_state, zero_image
 
-# Damping stands in for no noise at all, so that A A^T need not be invertible.
-LEAST_DAMPING = 1e-6
-# DPIR's first noise level, 49 grey levels, and the last one for measurements of less noise.
+# Damping for a measurement without noise, so that A A^T need not be invertible.
+MIN_DAMPING = 1e-6
+# DPIR's first noise level (49 grey levels), and its last level for measurements with less noise than that.
 DPIR_FROM, DPIR_TO = 98 / 255, 0.01
 
 
@@ -36,23 +36,26 @@ def solve_diffpir(
     ladder: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """DiffPIR: the prior, the proximal point of the measurement, and noise again, level by level; no gradients.
+    """DiffPIR: alternates denoising, a proximal step on the data term, and added noise; no gradients.
 
-    Zhu et al. 2023, arXiv 2305.08995, algorithm 1. weight is the paper's lambda, its rho_t = lambda sigma_y^2 /
-    sigma_t^2; fresh is its zeta, the share of new noise. The paper chooses both for every task, from 1 to 25 and from 0
-    to 1; of those tried the defaults here were nearest to the posterior of a Gaussian prior and best on blurred photos.
+    Zhu et al. 2023, arXiv 2305.08995, algorithm 1. weight is the paper's lambda, with rho_t = lambda sigma_y^2 /
+    sigma_t^2; fresh is its zeta, the fraction of fresh noise. The paper selects both for every task, from 1 to 25
+    and from 0 to 1. Of the values tried, the defaults were closest to the posterior of a Gaussian prior and best on
+    blurred photos.
 
-    Biased: with much fresh noise too narrow, and leaning to the prior where pixels are missing. The measured table is
-    in docs/solvers.md.
+    Biased: with much fresh noise the variance is too small, and results are biased toward the prior where pixels are
+    missing. docs/solvers.md has the measured bias.
     """
-    within("weight", weight, 0)
-    within("fresh", fresh, 0, 1)
-    x, chosen = begin(prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
-    for index, (t, s) in enumerate(itertools.pairwise(chosen.tolist())):
+    check_range("weight", weight, 0)
+    check_range("fresh", fresh, 0, 1)
+    x, sigmas = initial_state(
+        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
+    )
+    for index, (t, s) in enumerate(itertools.pairwise(sigmas.tolist())):
         denoised = denoise_at(prior, x, t)
-        nearest = proximal(operator, y, denoised, max(weight * sigma_y**2 / t**2, LEAST_DAMPING))
-        kept = (x - nearest) / t
-        x = nearest + s * (math.sqrt(1 - fresh) * kept + math.sqrt(fresh) * noise.like(x))
+        nearest = proximal(operator, y, denoised, max(weight * sigma_y**2 / t**2, MIN_DAMPING))
+        estimated_noise = (x - nearest) / t
+        x = nearest + s * (math.sqrt(1 - fresh) * estimated_noise + math.sqrt(fresh) * noise.like(x))
         if on_step is not None:
             on_step(index, x, nearest)
     return x
@@ -72,20 +75,20 @@ def solve_dpir(
     ladder: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """DPIR: a plug-and-play loop of the data's proximal point and a denoiser of falling strength; one answer.
+    """DPIR: plug-and-play loop of proximal steps and a denoiser at decreasing noise levels; a single estimate.
 
-    Zhang et al. 2021, arXiv 2008.13751, algorithm 1, by `plug_and_play`: sigma falls geometrically from 49 grey levels
-    to that of the measurement (at least 1.3 grey levels), alpha_k = weight sigma_y^2 / sigma_k^2 and weight is the
-    paper's lambda. start: by default `first_guess`. It draws no noise: `noise` is not looked at.
+    Zhang et al. 2021, arXiv 2008.13751, algorithm 1, by `plug_and_play`: sigma decreases geometrically from 49 grey
+    levels to that of the measurement (at least 1.3 grey levels), alpha_k = weight sigma_y^2 / sigma_k^2, and weight is
+    the paper's lambda. start: by default `initial_estimate`. The solver is deterministic: `noise` is ignored.
 
-    No sample: one point, whose variance is 0, near the posterior mean; measured in docs/solvers.md.
+    Not a sample: a single estimate close to the posterior mean. docs/solvers.md has the measured bias.
     """
-    within("steps", steps, 1)
-    within("weight", weight, 0)
+    check_range("steps", steps, 1)
+    check_range("weight", weight, 0)
     if start is None:
-        blank(prior, operator, y, sigma_y)
-        start = first_guess(operator, y, sigma_y)
-    checked(prior, operator, y, sigma_y, start)
+        zero_image(prior, operator, y, sigma_y)
+        start = initial_estimate(operator, y, sigma_y)
+    check_shapes(prior, operator, y, sigma_y, start)
     if ladder is None:
         low = max(sigma_y, DPIR_TO)
         ladder = geometric_ladder(max(DPIR_FROM if sigma_max is None else sigma_max, low), low, steps)

@@ -1,0 +1,1 @@
+"""Conformance checks of recipes, priors, solvers and operators, and the doctor that runs them on plugins."""

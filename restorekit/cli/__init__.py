@@ -1,0 +1,5 @@
+"""The command line."""
+
+from restorekit.cli.app import main as main
+
+__all__ = ["main"]

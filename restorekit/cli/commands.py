@@ -1,0 +1,112 @@
+"""Commands that are generated from recipes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from restorekit.cli.restore import run_recipe
+from restorekit.core.options import ClassOption, ImageOption, ModelOption, Parameter, SolverOption
+from restorekit.core.recipe import Recipe
+from restorekit.core.reserved import check_names
+from restorekit.errors import OptionError
+
+MODEL = "Prior: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin."
+FORMAT = "Output format, such as png. Default: the format of the photo."
+SEED = "Seed of the run, from which the seed of every photo is derived."
+BATCH = "Number of photos of the same size that are evaluated together."
+DEVICE = "Device: auto, cpu, cuda, cuda:1 or mps."
+PRECISION = "Precision of the networks: auto, float32 or bfloat16."
+TILE = "Side of the tiles in pixels. Default: the prior's training size."
+LABELS = "List the classes of the bundled priors and exit."
+# Options of every recipe command: name, type, default.
+COMMON: tuple[tuple[str, Any, Any], ...] = (
+    ("model", Annotated[str | None, typer.Option(help=MODEL)], None),
+    ("output", Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")], None),
+    ("format", Annotated[str | None, typer.Option(help=FORMAT)], None),
+    (
+        "overwrite",
+        Annotated[bool, typer.Option("--overwrite", help="Also restore photos whose results exist.")],
+        False,
+    ),
+    ("seed", Annotated[int, typer.Option(help=SEED, min=0)], 0),
+    ("batch", Annotated[int, typer.Option(help=BATCH, min=1)], 1),
+    ("device", Annotated[str, typer.Option(help=DEVICE)], "auto"),
+    ("precision", Annotated[str, typer.Option(help=PRECISION)], "auto"),
+    ("tile", Annotated[int | None, typer.Option(help=TILE)], None),
+)
+SAMPLES = ("samples", Annotated[int, typer.Option(help="Number of results per photo.", min=1, max=1000)], 1)
+METAVARS: dict[type, str] = {ClassOption: "CLASS", ModelOption: "MODEL", SolverOption: "SOLVER"}
+
+
+def typer_command(recipe: Recipe) -> Callable[..., None]:
+    """Return a function from whose signature typer builds the command of a recipe."""
+    check_names(recipe)
+    parameters = [_keyword("inputs", Annotated[list[Path], typer.Argument(help="Photos and folders.")], ...)]
+    for parameter in recipe.parameters:
+        parameters += _options(parameter)
+    for name, annotation, default in (*COMMON, *([SAMPLES] if recipe.samples else [])):
+        if name == "model":
+            annotation = Annotated[str | None, typer.Option(help=f"{MODEL} Default: {recipe.model}.")]
+        parameters.append(_keyword(name, annotation, default))
+
+    def command(**values: Any) -> None:
+        run_recipe(recipe, values)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = recipe.doc
+    return command
+
+
+def _print_classes(value: bool) -> None:
+    if not value:
+        return
+    from restorekit.models.registry import bundled_classes
+
+    for model, names in bundled_classes().items():
+        print(f"{model}: {', '.join(names)}")
+    raise typer.Exit
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    value = inspect.Parameter.empty if default is ... else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=value)
+
+
+def _options(parameter: Parameter) -> list[inspect.Parameter]:
+    """Return the options of the command for a parameter of the recipe."""
+    flag = "--" + parameter.name.replace("_", "-")
+    default = ... if parameter.required else parameter.default
+    text = parameter.spec.help
+    if isinstance(parameter.spec, ImageOption):
+        text = f"{text} A file for all photos, or a folder of files with the names of the photos."
+        kind: Any = Annotated[Path if parameter.required else Path | None, typer.Option(flag, help=text)]
+        inverted = Annotated[bool, typer.Option(f"--invert-{flag[2:]}", help="Swap black and white.")]
+        extra = [_keyword(f"invert_{parameter.name}", inverted, False)] if parameter.spec.invertible else []
+        return [_keyword(parameter.name, kind, default), *extra]
+    if parameter.kind is bool:
+        return [_keyword(parameter.name, Annotated[bool, typer.Option(help=text)], default)]
+
+    def parse(value: Any) -> Any:
+        try:
+            return parameter.validate(value, "")
+        except OptionError as error:
+            raise typer.BadParameter(str(error).split(":", 1)[1].strip()) from None
+
+    option = typer.Option(flag, help=text, parser=parse, metavar=_metavar(parameter))
+    labels = Annotated[bool, typer.Option("--labels", help=LABELS, is_eager=True, callback=_print_classes)]
+    extra = [_keyword("labels", labels, False)] if isinstance(parameter.spec, ClassOption) else []
+    return [_keyword(parameter.name, Annotated[Any, option], default), *extra]
+
+
+def _metavar(parameter: Parameter) -> str:
+    """Return the placeholder of a value in the help."""
+    if type(parameter.spec) in METAVARS:
+        return METAVARS[type(parameter.spec)]
+    numbers = parameter.choices or {int: ["INTEGER"], float: ["NUMBER"]}.get(parameter.kind, [])
+    return "|".join(map(str, (*numbers, *parameter.words)))

@@ -1,0 +1,173 @@
+"""The commands `restorekit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restorekit.cli.commands import DEVICE, MODEL, PRECISION
+from restorekit.errors import OptionError
+
+Folder = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
+Prior = Annotated[str, typer.Option(help=MODEL)]
+Every = Annotated[int, typer.Option(help="Use every Nth photo.", min=1)]
+Baselines = Annotated[bool, typer.Option("--baselines/--no-baselines", help="Also evaluate classical methods.")]
+Options = Annotated[list[str] | None, typer.Option("--set", help="Set an option of the recipe: name=value.")]
+Seed = Annotated[int, typer.Option(help="Seed of the degradations and of the recipe.", min=0)]
+Device = Annotated[str, typer.Option(help=DEVICE)]
+Precision = Annotated[str, typer.Option(help=PRECISION)]
+
+# Options that accept several values after one flag: `--sigma 15 25 50`.
+LIST_FLAGS = ("--sigma", "--mask", "--mode")
+
+
+def evaluate_app() -> typer.Typer:
+    """Return the group `restorekit evaluate`."""
+    app = typer.Typer(help="Compare priors with classical baselines.")
+    app.command("denoise")(evaluate_denoise)
+    app.command("inpaint")(evaluate_inpaint)
+    app.command("bpd")(evaluate_bpd)
+    app.command("classify")(evaluate_classify)
+    return app
+
+
+def evaluate_denoise(
+    folder: Folder,
+    sigma: Annotated[list[str], typer.Option(help="Noise levels in 8-bit grey levels: 15 25 50.")],
+    set_: Options = None,
+    model: Prior = "ddpm-photo",
+    every: Every = 1,
+    baselines: Baselines = True,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Report PSNR and SSIM of denoising, compared with NLM, wavelets, TV and, if installed, BM3D."""
+    from restorekit.evaluation.denoising import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    sigmas, options = _numbers(sigma), _pairs(set_ or [])
+    evaluate(
+        folder,
+        sigmas,
+        model,
+        engine,
+        options=options,
+        every=every,
+        baselines=baselines,
+        seed=seed,
+        write_line=_print_line,
+    )
+
+
+def evaluate_inpaint(
+    folder: Folder,
+    mask: Annotated[
+        list[Path],
+        typer.Option(help="Mask files or folders; white is filled. KIND-WxH.png is for photos of that size."),
+    ],
+    mode: Annotated[list[str] | None, typer.Option(help="Modes to evaluate: mean or sample. Default: mean.")] = None,
+    set_: Options = None,
+    model: Prior = "ddpm-fill",
+    every: Every = 1,
+    baselines: Baselines = True,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Report hole PSNR and SSIM of inpainting, compared with biharmonic and, if installed, Telea and Navier-Stokes."""
+    from restorekit.evaluation.inpainting import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    modes, options = mode or ["mean"], _pairs(set_ or [])
+    evaluate(
+        folder,
+        mask,
+        modes,
+        model,
+        engine,
+        options=options,
+        every=every,
+        baselines=baselines,
+        seed=seed,
+        write_line=_print_line,
+    )
+
+
+def evaluate_bpd(
+    folder: Folder,
+    model: Prior = "ddpm-photo",
+    steps: Annotated[int, typer.Option(help="Number of steps; a subset of the trained steps is used.", min=1)] = 100,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Side of the center crop in pixels. Default: the prior's training size.", min=8),
+    ] = None,
+    every: Every = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
+) -> None:
+    """Report the variational bound of a DDPM-type prior in bits per dimension."""
+    from restorekit.evaluation.likelihood import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, write_line=_print_line)
+
+
+def evaluate_classify(
+    folder: Annotated[Path, typer.Argument(help="Folder with one subfolder of photos per class.")],
+    sigma: Annotated[list[str], typer.Option(help="Noise levels in 8-bit grey levels: 0 32 128 512.")],
+    model: Annotated[str, typer.Option(help="Classifier: a name, a folder, or hf://org/name@revision.")],
+    every: Every = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Report the accuracy of a classifier of noisy images at each noise level, on center crops of photos."""
+    from restorekit.evaluation.classification import evaluate
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, "float32")
+    evaluate(folder, _numbers(sigma), model, engine, every=every, seed=seed, write_line=_print_line)
+
+
+def _print_line(line: str) -> None:
+    """Print a line without buffering, so that results appear in files and pipes at once."""
+    print(line, flush=True)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """Parse options of a recipe: name=value."""
+    for text in texts:
+        if "=" not in text:
+            raise OptionError(f"--set: found {text!r}, allowed: name=value")
+    return {name.strip().replace("-", "_"): value for name, _, value in (text.partition("=") for text in texts)}
+
+
+def _numbers(texts: list[str]) -> list[float]:
+    """Parse numbers that are separated by commas or spaces."""
+    try:
+        return [float(word) for text in texts for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise OptionError(f"--sigma: found {' '.join(texts)}, allowed: numbers, 0 or greater") from None
+
+
+def repeat_flags(arguments: list[str]) -> list[str]:
+    """Rewrite `evaluate ... --sigma 15 25 50` as `evaluate ... --sigma 15 --sigma 25 --sigma 50`."""
+    if arguments[:1] != ["evaluate"]:
+        return arguments
+    result: list[str] = []
+    flag, needs_flag = None, False
+    for word in arguments:
+        if word.startswith("--"):
+            flag, needs_flag = (word if word in LIST_FLAGS else None), False
+        elif flag is not None:
+            if needs_flag:
+                result.append(flag)
+            needs_flag = True
+        result.append(word)
+    return result

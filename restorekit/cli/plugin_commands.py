@@ -1,0 +1,171 @@
+"""The commands `restorekit plugins` and `restorekit run`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from restorekit.checks.doctor import TIMEOUT, examine
+from restorekit.cli.commands import typer_command
+from restorekit.cli.terminal import click_command, print_table
+from restorekit.core.recipe import Recipe
+from restorekit.errors import RestorekitError
+from restorekit.plugins.discovery import Plugin, plugin_named, plugins
+from restorekit.plugins.plugin_errors import PluginError, call_plugin
+from restorekit.plugins.recipe_file import error_line, load_recipe
+from restorekit.plugins.scaffold import new_package
+
+Name = Annotated[str, typer.Argument(help="Name of a plugin, or of a distribution with one plugin.")]
+# All options of `run` except --recipe are passed to the recipe, including --help.
+RUN_SETTINGS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+def plugins_app() -> typer.Typer:
+    """Return the group `restorekit plugins`, which lists the plugins if no command is given."""
+    app = typer.Typer(help="List, create and check plugins.")
+    app.callback(invoke_without_command=True)(list_plugins)
+    app.command("info")(info)
+    app.command("new")(new)
+    app.command("doctor")(doctor)
+    return app
+
+
+def list_plugins(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """List the plugins: name, distribution, version, state, and what each plugin registers."""
+    if context.invoked_subcommand is not None:
+        return
+    if as_json:
+        print(json.dumps({"plugins": [_record(plugin) for plugin in plugins()]}, indent=2))
+        return
+    rows = [[p.name, f"{p.distribution} {p.version}", p.state, p.error or _contents(p)] for p in plugins()]
+    print_table(["name", "distribution", "state", "contents"], rows)
+
+
+def _contents(plugin: Plugin) -> str:
+    """Return what a plugin registers, such as "recipes a, b; priors c"."""
+    record = _record(plugin)
+    return "; ".join(f"{kind} {', '.join(record[kind])}" for kind in ("recipes", "priors", "solvers") if record[kind])
+
+
+def _record(plugin: Plugin) -> dict[str, Any]:
+    """Return the properties of a plugin as `plugins --json` prints them."""
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "module": plugin.module,
+        "state": plugin.state,
+        "error": plugin.error,
+        "recipes": [recipe.name for recipe in plugin.recipes],
+        "priors": [family.name for family in plugin.priors],
+        "solvers": [solver.name for solver in plugin.solvers],
+    }
+
+
+def info(name: Name) -> None:
+    """Print the details of a plugin: distribution, recipes with their options, priors, solvers and error."""
+    plugin = plugin_named(name)
+    print(f"{plugin.name} of {plugin.distribution} {plugin.version}: {plugin.state}")
+    print_table(["", ""], [*_metadata(plugin).items(), *_objects(plugin)])
+    if plugin.error:
+        print(f"error: {plugin.error}\n{plugin.trace}")
+
+
+def _metadata(plugin: Plugin) -> dict[str, str]:
+    """Return the metadata of the distribution and the location of the module."""
+
+    def values(field: str) -> list[str]:
+        return [] if plugin.entry.dist is None else plugin.entry.dist.metadata.get_all(field) or []
+
+    pages = [*values("Home-page"), *(url.partition(",")[2].strip() for url in values("Project-URL"))]
+    module = f"{plugin.module} ({_location(plugin)})"
+    facts = {"summary": " ".join(values("Summary")), "home": ", ".join(pages), "module": module}
+    return {title: text for title, text in facts.items() if text}
+
+
+def _objects(plugin: Plugin) -> Iterator[tuple[str, str]]:
+    """Yield name and description of everything that a plugin registers."""
+    for recipe in plugin.recipes:
+        yield f"recipe {recipe.name}", recipe.doc.partition("\n")[0]
+        for parameter in recipe.parameters:
+            flag = parameter.name.replace("_", "-")
+            yield f"  --{flag}", f"{parameter.spec.help} {parameter.description.partition(' ')[2]}"
+    for family in plugin.priors:
+        yield f"prior {family.name}:TEXT", family.help
+    for solver in plugin.solvers:
+        yield f"solver {solver.name}", f"{solver.summary} ({solver.paper})"
+
+
+def _location(plugin: Plugin) -> str:
+    """Return the file of the module; if it cannot be imported, the file of its top-level package."""
+    module = sys.modules.get(plugin.module)
+    if module is not None and module.__file__:
+        return module.__file__
+    spec = importlib.util.find_spec(plugin.module.partition(".")[0])
+    return spec.origin if spec is not None and spec.origin else "not found"
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the recipe and the folder; the package is restorekit-NAME.")],
+) -> None:
+    """Create a complete package with a recipe, tests, a README and a CI workflow in a new folder."""
+    files = new_package(name, Path())
+    for file in files:
+        print(file)
+    print(f"next: pip install './{name}[test]', restorekit {name} photo.png, pytest {name}")
+
+
+def doctor(
+    name: Annotated[str | None, typer.Argument(help="Plugin to check. Default: all selected plugins.")] = None,
+    timeout: Annotated[float, typer.Option(help="Time limit per plugin in seconds.", min=1)] = TIMEOUT,
+) -> None:
+    """Import and check every plugin in a separate process; the exit code is 1 if a check fails."""
+    selected = [plugin_named(name)] if name is not None else [p for p in plugins() if p.state != "not selected"]
+    failed = 0
+    for plugin in selected:
+        for finding in examine(plugin, timeout):
+            failed += finding.error is not None
+            status = "ok    " if finding.error is None else "failed"
+            print(f"{status}  {plugin.name}  {finding.check}{'' if finding.error is None else ': ' + finding.error}")
+    print(f"doctor: {len(selected)} plugins, {failed} failed checks", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def run_file(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Python file with a recipe.", show_default=False)] = None,
+    recipe: Annotated[str | None, typer.Option(help="Name of the recipe, if the file contains several.")] = None,
+) -> None:
+    """Run a recipe in a single file: restorekit run FILE.py photo.png [options].
+
+    restorekit run FILE.py --help lists the options of the recipe.
+    """
+    if file is None or str(file) == "--help":
+        print(context.get_help())
+        return
+    loaded = load_recipe(file, recipe)
+    raise typer.Exit(_run(loaded, file, context.args or ["--help"]))
+
+
+def _run(recipe: Recipe, file: Path, arguments: list[str]) -> int:
+    """Run the recipe as a command; an exception of the file's code becomes one line; others are raised unchanged."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(typer_command(recipe))
+    command, name = click_command(app), f"restorekit run {file}"
+    try:
+        code = call_plugin(lambda: command.main(arguments, prog_name=name, standalone_mode=False), file.resolve())
+    except PluginError as error:
+        cause = error.__cause__
+        if error.line and not isinstance(cause, RestorekitError):
+            raise RestorekitError(error_line(error, file)) from error
+        raise cause from None  # type: ignore[misc]
+    return code if isinstance(code, int) else 0

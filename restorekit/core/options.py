@@ -1,0 +1,173 @@
+"""The kinds of option that a recipe can have.
+
+`restorekit --help` imports this module, which therefore does not import torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from restorekit.errors import OptionError, unknown
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a recipe: a number, one of several words or integers (typing.Literal), a flag (bool), or a union of
+    a number and words.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        min, max: allowed range of a number, both ends included.
+    """
+
+    help: str
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageOption:
+    """An additional image that a recipe requires, such as a mask.
+
+    The recipe receives (N or 1, channels, H, W) in [0, 1]; transparent pixels are black. With a default of None (and
+    the type `Tensor | None`) the image is optional.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        channels: 1 or 3.
+        invertible: whether to add the flag `--invert-NAME`, which swaps black and white.
+        same_size: whether it must have the height and width of the photo. False for a blur kernel, for instance.
+    """
+
+    help: str
+    channels: Literal[1, 3] = 1
+    invertible: bool = True
+    same_size: bool = True
+
+
+@dataclass(frozen=True)
+class ClassOption:
+    """A class of the prior, given by its name. The recipe receives its label, an int64 tensor of shape (1,).
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+    """
+
+    help: str
+
+
+@dataclass(frozen=True)
+class ModelOption:
+    """An additional prior or classifier. The recipe receives the loaded model; a prior accepts images of any size.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        model: default name, as `load_prior` accepts it.
+        kind: whether it must be a prior or a classifier.
+    """
+
+    help: str
+    model: str
+    kind: Literal["prior", "classifier"] = "prior"
+
+
+@dataclass(frozen=True)
+class SolverOption:
+    """A solver of linear inverse problems, given by its name. The recipe receives the `Solver`.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        solver: default name; `restorekit.solvers()` returns all solvers.
+    """
+
+    help: str
+    solver: str
+
+
+Spec: TypeAlias = Option | ImageOption | ClassOption | ModelOption | SolverOption
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A keyword parameter of a recipe.
+
+    Attributes:
+        name: name of the parameter.
+        spec: what it is: an option, a side image, a class, a model or a solver.
+        kind: type of an option: int, float, bool or str.
+        words: allowed words; for a str all allowed values, otherwise alternatives to a number.
+        default: default value; `inspect.Parameter.empty` if the parameter is required.
+        choices: allowed integers; empty if any integer in the range of the option is allowed.
+        annotation: the type that the recipe declares.
+    """
+
+    name: str
+    spec: Spec
+    kind: type = float
+    words: tuple[str, ...] = ()
+    default: Any = inspect.Parameter.empty
+    choices: tuple[int, ...] = ()
+    annotation: Any = Any
+
+    @property
+    def required(self) -> bool:
+        """True if there is no default."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def description(self) -> str:
+        """The name, the allowed values and the default."""
+        default = "" if self.required else f", default {self.default}"
+        return f"{self.name} ({self.allowed}{default})"
+
+    def validate(self, value: Any, where: str) -> Any:
+        """Return the value of an option, converted from text if necessary; OptionError lists what is allowed."""
+        if (
+            isinstance(self.spec, ImageOption | ModelOption | SolverOption)
+            or value == self.default
+            or value in self.words
+        ):
+            return value
+        if isinstance(self.spec, ClassOption):
+            if not isinstance(value, str) or not value:
+                raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}")
+            return value
+        if self.kind is str:
+            raise OptionError(unknown("value", str(value), self.words, f"{where} {self.name}"))
+        try:
+            if self.kind is bool and not isinstance(value, bool):
+                raise ValueError
+            number = self.kind(value)
+        except (TypeError, ValueError, OverflowError):
+            raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}") from None
+        low = -math.inf if self.spec.min is None else self.spec.min
+        high = math.inf if self.spec.max is None else self.spec.max
+        # The comparison rejects NaN; the last condition rejects 2.5 as an integer.
+        wrong = not low <= number <= high or (bool(self.choices) and number not in self.choices)
+        if wrong or (not isinstance(value, str) and number != value):
+            raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
+        return number
+
+    @property
+    def allowed(self) -> str:
+        """A description of the allowed values."""
+        if isinstance(self.spec, ImageOption):
+            return f"an image with {self.spec.channels} channel{'s' * (self.spec.channels > 1)}"
+        if isinstance(self.spec, ClassOption):
+            return "the name of a class of the prior"
+        if isinstance(self.spec, ModelOption):
+            return f"a {self.spec.kind}: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin"
+        if isinstance(self.spec, SolverOption):
+            return "the name of a solver"
+        if self.kind is str or self.choices:
+            return ", ".join(self.words or map(str, self.choices))
+        kind = {int: "an integer", float: "a number", bool: "true or false"}[self.kind]
+        low, high = self.spec.min, self.spec.max
+        if low is not None and high is not None:
+            kind += f" from {low:g} to {high:g}"
+        elif low is not None or high is not None:
+            kind += f" >= {low:g}" if low is not None else f" <= {high:g}"
+        return kind + "".join(f", or {word}" for word in self.words)

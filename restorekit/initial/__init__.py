@@ -1,0 +1,1 @@
+"""Initial estimates that need no prior."""

@@ -1,0 +1,1 @@
+"""Plugins: hooks, discovery, errors, single-file recipes and the package template."""

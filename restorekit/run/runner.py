@@ -1,0 +1,113 @@
+"""The runner, which applies a recipe with a prior and options to images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restorekit.core.denoiser import Denoiser, PriorInfo
+from restorekit.core.noise import ImageNoise
+from restorekit.core.options import ClassOption, ModelOption, Parameter, SolverOption
+from restorekit.core.recipe import Recipe
+from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
+from restorekit.models import registry
+from restorekit.plugins.discovery import solver_named
+from restorekit.priors.grey import Grey
+from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.tiled import Tiled
+from restorekit.run.engine import Engine, make_engine
+
+
+class Runner:
+    """A recipe with its prior and options, ready to run; the only place that assembles wrappers around a prior.
+
+    Arguments:
+        recipe: the recipe to run.
+        prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
+        options: options and side images of the recipe by name, as `Recipe.validate` takes them. The side
+            images are only validated here; `restore` takes them as tensors.
+        engine: device, precision and tile size; None for `make_engine()`.
+
+    Attributes:
+        options: the validated options, and the side images as passed by the caller.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        prior: Denoiser | str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.options = recipe.validate(options or {})
+        self.engine = make_engine() if engine is None else engine
+        if prior is None or isinstance(prior, str | Path):
+            prior = registry.load_prior(recipe.model if prior is None else prior)
+        if not isinstance(prior, Denoiser):
+            found = type(prior).__name__
+            raise ModelError(f"{recipe.name}: the prior is a {found}, allowed: a Denoiser, a name or a path")
+        self.prior = self.engine.place(prior)
+        self._values = {p.name: self._resolve(p, self.options.options[p.name]) for p in recipe.options}
+
+    def restore(self, y: Tensor, seeds: Sequence[int], side_images: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Run the recipe on a batch.
+
+        y: (N, C, H, W) in [-1, 1], any size. seeds: one per image. side_images: (N or 1, C, H, W) in [0, 1], by name.
+        Returns images of the shape that `Recipe.result_shape` states, float32, on the CPU.
+        """
+        images = dict(side_images or {})
+        shape = self.recipe.result_shape(tuple(y.shape), {**self._values, **images})
+        tiled = self._fit(self.prior, shape[1], self.recipe.name)
+        if isinstance(tiled.inner, Grey):
+            warnings.warn("grey image: the colour prior gets three equal channels", RestorekitWarning, stacklevel=2)
+        values = {
+            name: self._fit(value, shape[1], name) if isinstance(value, Denoiser) else value
+            for name, value in self._values.items()
+        }
+        values |= {name: side.to(self.engine.device) for name, side in images.items()}
+        with torch.no_grad():
+            result: Tensor = self.recipe(y.to(self.engine.device), tiled, ImageNoise(seeds), **values)
+        if tuple(result.shape) != shape:
+            found = tuple(result.shape)
+            raise OptionError(f"recipe {self.recipe.name}: returned shape {found}, allowed: {shape}")
+        return result.float().cpu()
+
+    def _resolve(self, parameter: Parameter, value: Any) -> Any:
+        """Return the value that the recipe receives: a label (1,) for a class name, a placed model, or a solver."""
+        where = f"{self.recipe.name} {parameter.name}"
+        if isinstance(parameter.spec, ClassOption) and isinstance(value, str):
+            return torch.tensor([label_index(self.prior.info, value, where)], device=self.engine.device)
+        if isinstance(parameter.spec, ModelOption) and value is not None:
+            model = registry.load_model(value) if isinstance(value, str | Path) else value
+            kind = "classifier" if isinstance(model, NoisyClassifier) else "prior"
+            if kind != parameter.spec.kind:
+                found = value if isinstance(value, str | Path) else type(value).__name__
+                raise ModelError(f"{where}: {found} is a {kind}, allowed: a {parameter.spec.kind}")
+            return self.engine.place(model)
+        if isinstance(parameter.spec, SolverOption) and isinstance(value, str):
+            return solver_named(value, where)
+        return value
+
+    def _fit(self, prior: Denoiser, channels: int, where: str) -> Tiled:
+        """Return the prior for images of any size with that number of channels."""
+        if channels == prior.info.channels:
+            return Tiled(prior, window=self.engine.tile)
+        if (channels, prior.info.channels) != (1, 3):
+            raise ModelError(f"{where}: the image has {channels} channels, but the prior has {prior.info.channels}")
+        return Tiled(Grey(prior), window=self.engine.tile)
+
+
+def label_index(info: PriorInfo, name: str, where: str) -> int:
+    """Return the label of a class of the prior."""
+    if info.classes is None:
+        available = ", ".join(registry.bundled_classes()) or "none bundled"
+        raise ModelError(f"{where}: the prior has no classes; priors with classes: {available}")
+    if name not in info.classes:
+        raise OptionError(unknown("class", name, info.classes, where))
+    return info.classes.index(name)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+import torch
+
+from restorekit.core.denoiser import PriorInfo, denoise_at, denoise_at_with_variance, per_image
+from restorekit.testing import GaussianPrior
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": 0}, "channels is 0, allowed: 1 or more"),
+        ({"sigma_min": 0.0}, "found sigma_min 0.0, sigma_max 2.0; allowed: 0 < sigma_min <= sigma_max"),
+        ({"sigma_max": 0.01}, "allowed: 0 < sigma_min <= sigma_max"),
+        ({"levels": (0.1, 2.0)}, "levels is .*, allowed: positive numbers, decreasing, or None"),
+        ({"levels": ()}, "levels is .*, allowed: positive numbers"),
+        ({"levels": (2.0, 0.0)}, "levels is .*, allowed: positive numbers"),
+        ({"supports_holes": True}, "supports_holes is true, but partial_noise is false"),
+    ],
+)
+def test_invalid_facts_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PriorInfo(**{"channels": 3, "size": None, "sigma_min": 0.1, "sigma_max": 2.0} | changes)
+
+
+def test_prior_info_is_immutable() -> None:
+    info = GaussianPrior().info
+    with pytest.raises(FrozenInstanceError):
+        info.size = 16  # type: ignore[misc]
+
+
+def test_one_sigma_is_expanded_to_the_batch() -> None:
+    prior, x = GaussianPrior(0.2, 0.3), torch.randn(3, 3, 4, 4)
+    expected = prior(x, torch.full((3,), 0.5))
+    assert torch.equal(denoise_at(prior, x, 0.5), expected)
+    assert torch.equal(denoise_at(prior, x, torch.tensor(0.5, dtype=torch.float64)), expected)
+    denoised, weight = denoise_at_with_variance(prior, x, 0.5)
+    assert torch.equal(denoised, expected)
+    assert weight is None
+
+
+def test_values_per_image_are_broadcast_and_maps_keep_their_shape() -> None:
+    x = torch.zeros(2, 3, 4, 4)
+    assert per_image(torch.ones(2, dtype=torch.float64), x).shape == (2, 1, 1, 1)
+    assert per_image(torch.ones(2, dtype=torch.float64), x).dtype == torch.float32
+    assert per_image(torch.ones(2, 1, 4, 4), x).shape == (2, 1, 4, 4)
