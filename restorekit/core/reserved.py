@@ -12,9 +12,6 @@ from restorekit.errors import OptionError
 COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers")
 # The folder of the bundled priors, with one subfolder for each, named like the prior.
 BUNDLED = Path(__file__).parent.parent / "weights"
-# Names of `restorekit.sampling.solvers.SOLVERS`, repeated here because that module imports torch, which
-# `restorekit --help` must not do.
-SOLVERS = ("repaint", "ddnm", "ddnm-plus", "ddrm", "pigdm", "dps", "diffpir", "langevin", "dpir")
 # Options of the command of every recipe.
 COMMON = ("model", "output", "format", "overwrite", "seed", "batch", "device", "precision", "tile")
 # Other names on the command line and among the arguments of `restorekit.NAME(...)`.

@@ -18,8 +18,8 @@ import pluggy
 import restorekit
 from restorekit.core.family import PriorFamily
 from restorekit.core.recipe import Recipe
-from restorekit.core.reserved import BUNDLED, COMMANDS, SOLVERS, check_names
-from restorekit.core.solver import Solver
+from restorekit.core.reserved import BUNDLED, COMMANDS, check_names
+from restorekit.core.solver import BUILT_IN_NEEDS, Solver
 from restorekit.errors import OptionError, RestorekitError, unknown
 from restorekit.plugins import hooks
 from restorekit.plugins.plugin_errors import PluginError, call_plugin
@@ -253,7 +253,7 @@ def _check_family(family: PriorFamily) -> None:
 
 
 def _check_solver(solver: Solver) -> None:
-    if solver.name in SOLVERS:
+    if solver.name in BUILT_IN_NEEDS:
         raise RestorekitError(f"solver {solver.name!r} is already registered by restorekit")
 
 

@@ -58,11 +58,11 @@ def sample(
     """
     if count < 1:
         raise OptionError(f"sample count: found {count}, allowed: an integer >= 1")
-    if isinstance(prior, str | Path):
-        prior = registry.load_prior(prior)
-    engine = make_engine(device, precision)
     if sampler not in get_args(Sampler):
         raise OptionError(unknown("sampler", sampler, get_args(Sampler), "--sampler"))
+    engine = make_engine(device, precision)
+    if isinstance(prior, str | Path):
+        prior = registry.load_prior(prior)
     if sampler == "auto":
         sampler = "ddim" if prior.info.levels is None else "langevin"
     placed = engine.place(prior)

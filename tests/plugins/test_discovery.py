@@ -12,6 +12,7 @@ from restorekit.cli.app import build_app
 from restorekit.cli.commands import COMMON, SAMPLES, typer_command
 from restorekit.core import reserved
 from restorekit.core.reserved import COMMANDS
+from restorekit.core.solver import BUILT_IN_NEEDS
 from restorekit.models.registry import find_weights
 from restorekit.plugins import discovery as found
 from restorekit.testing import GaussianPrior
@@ -201,7 +202,7 @@ def test_a_recipe_accepts_the_solver_of_a_plugin_by_name(install) -> None:
 
 def test_solver_names_are_unique(install, monkeypatch) -> None:
     builtin = rk.Solver("inverse", "us", lambda *a: None)
-    monkeypatch.setattr(found, "SOLVERS", ("inverse",))
+    monkeypatch.setattr(found, "BUILT_IN_NEEDS", {"inverse": ()})
     monkeypatch.setattr(found, "_built_in_solvers", lambda: (builtin,))
     clash = next(p for p in install(inverse=SOLVERS) if p.name == "inverse")
     assert clash.error is not None
@@ -210,7 +211,7 @@ def test_solver_names_are_unique(install, monkeypatch) -> None:
 
 
 def test_all_solver_names_are_reserved() -> None:
-    assert tuple(solver.name for solver in found._built_in_solvers()) == reserved.SOLVERS
+    assert [solver.name for solver in found._built_in_solvers()] == list(BUILT_IN_NEEDS)
 
 
 def test_plugins_with_solvers_are_listed_without_loading_torch(install) -> None:
