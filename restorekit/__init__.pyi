@@ -14,6 +14,7 @@ from .core.ladders import karras_ladder as karras_ladder
 from .core.ladders import known_sigma as known_sigma
 from .core.ladders import ladder_for as ladder_for
 from .core.noise import ImageNoise as ImageNoise
+from .core.noise_estimation import estimate_noise as estimate_noise
 from .core.noise_estimation import estimate_sigma as estimate_sigma
 from .core.noise_estimation import sigma_per_image as sigma_per_image
 from .core.operators import ColourMatrix as ColourMatrix
@@ -26,6 +27,7 @@ from .core.operators import SVDOperator as SVDOperator
 from .core.operators import grayscale as grayscale
 from .core.options import ClassOption as ClassOption
 from .core.options import ImageOption as ImageOption
+from .core.options import JpegTables as JpegTables
 from .core.options import ModelOption as ModelOption
 from .core.options import Option as Option
 from .core.options import SolverOption as SolverOption

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import restorekit as rk
 from restorekit.core.options import Option
+from restorekit.core.recipe import POSITIONAL
 from restorekit.plugins.discovery import recipes
 
 STUB = Path(rk.__file__).with_suffix(".pyi")
@@ -61,8 +62,9 @@ def test_functions_have_the_parameters_of_their_recipe(name: str) -> None:
         assert found.kind is inspect.Parameter.KEYWORD_ONLY
         assert found.default == parameter.default
         if isinstance(parameter.spec, Option):
-            assert found.default == declared[parameter.name].default
-            assert found.annotation == hints[parameter.name]
+            name = parameter.name if parameter.name not in POSITIONAL else f"{parameter.name}_"
+            assert found.default == declared[name].default
+            assert found.annotation == hints[name]
 
 
 def test_types_of_other_parameters_are_those_that_callers_pass() -> None:

@@ -1,8 +1,9 @@
-"""Remove Gaussian noise."""
+"""Remove noise, and the artefacts of JPEG."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import restorekit as rk
 
@@ -12,15 +13,35 @@ if TYPE_CHECKING:
     from restorekit import Denoiser, ImageNoise
 
 
-@rk.recipe("denoise", samples=True)
+def check_noise(options: Mapping[str, Any]) -> None:
+    """Raise OptionError if options of white noise are combined with camera noise."""
+    for name, value in (("sigma", "auto"), ("mode", "mean")):
+        if options["noise"] == "camera" and options[name] != value:
+            raise rk.OptionError(
+                f"denoise: --{name} {options[name]} with --noise camera; allowed: --{name} {value}, or --noise gaussian"
+            )
+
+
+@rk.recipe("denoise", samples=True, check=check_noise)
 def denoise(
     y: Tensor,
     prior: Denoiser,
     noise: ImageNoise,
     *,
+    noise_: Annotated[
+        Literal["auto", "camera", "gaussian"],
+        rk.Option(
+            "camera: noise of camera photos and artefacts of JPEG; gaussian: white Gaussian noise; "
+            "auto: gaussian with --sigma or --mode sample, otherwise chosen for each photo."
+        ),
+    ] = "auto",
     sigma: Annotated[
         float | Literal["auto"],
-        rk.Option("Standard deviation of the noise in 8-bit grey levels; auto: estimated per image.", min=0, max=255),
+        rk.Option(
+            "Standard deviation of white Gaussian noise in 8-bit grey levels; auto: estimated per image.",
+            min=0,
+            max=255,
+        ),
     ] = "auto",
     mode: Annotated[
         Literal["mean", "sample"],
@@ -28,39 +49,85 @@ def denoise(
     ] = "mean",
     steps: Annotated[int, rk.Option("Number of sampling steps with --mode sample.", min=1, max=1000)] = 20,
     strength: Annotated[float, rk.Option("Fraction of the correction that is applied.", min=0, max=1)] = 1.0,
+    camera_model: Annotated[Denoiser, rk.ModelOption("Blind prior for camera noise.", "camera-photo")],
 ) -> Tensor:
-    """Remove Gaussian noise from photos.
+    """Remove noise from photos.
 
-    With x = x0 + sigma n, the mean is D(x, sigma) itself. A sample is the result of the reverse process of Ho et
-    al. (2020), started from the photo at its sigma. A prior with fixed noise levels (NCSN) is interpolated between
-    them.
+    White Gaussian noise, x = x0 + sigma n: the mean is D(x, sigma) of --model. A sample is the result of the reverse
+    process of Ho et al. (2020), started from the photo at its sigma. A prior with fixed noise levels (NCSN) is
+    interpolated between them.
+
+    Camera noise: the noise of a photo was demosaiced, denoised in the camera and compressed, so that it is neither
+    white nor Gaussian. The mean is D(y) of the blind --camera-model, which estimates the noise itself. A photo without
+    noise hardly changes.
     """
     import warnings
 
     import torch
 
-    sigmas = rk.sigma_per_image(y, sigma)
-    noisy = sigmas >= prior.info.sigma_min if sigma == "auto" else sigmas > 0
-    if sigma == "auto" and not noisy.all():
-        smallest = prior.info.sigma_min / rk.GREY_LEVEL
-        text = f"no noise found (the smallest sigma of the prior is {smallest:.2f}); image unchanged"
-        for i in (~noisy).nonzero()[:, 0].tolist():
-            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
+    gaussian = noise_ == "gaussian" or (noise_ == "auto" and (sigma != "auto" or mode == "sample"))
+    if prior.info.blind:
+        if gaussian:
+            raise rk.OptionError(
+                "denoise: the prior is blind; allowed: --noise camera, without --sigma and --mode sample"
+            )
+        noise_, camera_model = "camera", prior
+    white = torch.full((len(y),), gaussian, device=y.device)
+    if noise_ == "auto" and not gaussian:
+        estimate = rk.estimate_noise(y)
+        sigmas, white = estimate.sigma, estimate.is_white
+    else:
+        sigmas = rk.sigma_per_image(y, sigma if gaussian else 0.0)
+    changed = ~white | (sigmas >= prior.info.sigma_min if sigma == "auto" else sigmas > 0)
+    clean = y.clone()
+    if (selected := white & changed).any():
+        noises = [part for part, use in zip(noise.split(), selected.tolist(), strict=True) if use]
+        clean[selected] = _remove_white_noise(y[selected], prior, noises, sigmas[selected], mode, steps)
+    if not white.all():
+        clean[~white] = camera_model(y[~white], sigmas[~white])
+    for i in range(len(y) if sigma == "auto" else 0):
+        found = _white_noise(sigmas[i], prior) if white[i] else _camera_noise(y[i] - clean[i])
+        warnings.warn(rk.RestorekitWarning(found, i), stacklevel=2)
+    return y + strength * (clean - y)
+
+
+def _remove_white_noise(
+    y: Tensor, prior: Denoiser, noises: list[ImageNoise], sigmas: Tensor, mode: str, steps: int
+) -> Tensor:
+    """Return the mean or a sample of the posterior of images (N, C, H, W), given their noise levels (N,)."""
+    import torch
+
     levels = sigmas.clamp(prior.info.sigma_min, prior.info.sigma_max)
     denoiser = prior if prior.info.levels is None else rk.SigmaInterpolated(prior)
     if mode == "mean":
-        clean = denoiser(y, levels)
-    else:
-        images = zip(y.split(1), noise.split(), levels.tolist(), strict=True)
-        clean = torch.cat([_sample(image, denoiser, image_noise, level, steps) for image, image_noise, level in images])
-    clean = torch.where(noisy.reshape(-1, 1, 1, 1), clean, y)
-    return y + strength * (clean - y)
+        return denoiser(y, levels)
+    images = zip(y.split(1), noises, levels.tolist(), strict=True)
+    return torch.cat([_sample(image, denoiser, image_noise, level, steps) for image, image_noise, level in images])
 
 
 def _sample(y: Tensor, prior: Denoiser, noise: ImageNoise, level: float, steps: int) -> Tensor:
     """Sample one image (1, C, H, W) from the posterior, given its noise level."""
     ladder = rk.ladder_for(prior, steps, sigma_max=level)
     return rk.sample_ancestral(prior, y, ladder, noise)
+
+
+def _white_noise(sigma: Tensor, prior: Denoiser) -> str:
+    """Describe the white noise of an image, whose level is estimated."""
+    if sigma < prior.info.sigma_min:
+        smallest = prior.info.sigma_min / rk.GREY_LEVEL
+        return f"no noise found (the smallest sigma of the prior is {smallest:.2f}); image unchanged"
+    return f"white noise of sigma {float(sigma) / rk.GREY_LEVEL:.1f} grey levels; Gaussian prior used"
+
+
+def _camera_noise(removed: Tensor) -> str:
+    """Describe the camera noise that was removed from an image (C, H, W)."""
+    level = float(removed.square().mean().sqrt()) / rk.GREY_LEVEL
+    kind = "hardly any noise" if level < NOTICEABLE else "camera noise or JPEG artefacts"
+    return f"{kind}, about {level:.1f} grey levels; blind camera prior used"
+
+
+# Smallest standard deviation in grey levels that is called noise.
+NOTICEABLE = 1.0
 
 
 @rk.hookimpl

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from restorekit.cli.commands import DEVICE, MODEL, PRECISION
+from restorekit.cli.commands import DEVICE, MODEL, PRECISION, SEED
 from restorekit.errors import OptionError
 
 Folder = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
@@ -28,6 +29,7 @@ def evaluate_app() -> typer.Typer:
     app = typer.Typer(help="Compare priors with classical baselines.")
     app.command("denoise")(evaluate_denoise)
     app.command("inpaint")(evaluate_inpaint)
+    app.command("pairs")(evaluate_pairs)
     app.command("bpd")(evaluate_bpd)
     app.command("classify")(evaluate_classify)
     return app
@@ -96,6 +98,53 @@ def evaluate_inpaint(
         seed=seed,
         write_line=_print_line,
     )
+
+
+def evaluate_pairs(
+    folder: Annotated[Path, typer.Argument(help="Folder of degraded photos, or of degraded and true photos.")],
+    true_folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of true photos with the same relative paths. Default: they are in FOLDER."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe to evaluate.")] = "denoise",
+    set_: Options = None,
+    model: Annotated[str | None, typer.Option(help=f"{MODEL} Default: that of the recipe.")] = None,
+    suffixes: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="With one folder: ends of the names of degraded and of true photos. Default: _real _mean."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Use every Nth pair.", min=1)] = 1,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Also evaluate BM3D or NLM at its best strength.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help=SEED, min=0)] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Report PSNR and SSIM before and after a recipe on pairs of degraded and true photos, compared with BM3D or NLM.
+
+    In one folder, photo_real.jpg and photo_mean.png are a pair; in two folders, files with the same relative path and
+    name. Results are rounded to the bit depth of the photo, like the files that the recipe's command writes.
+    """
+    from restorekit.evaluation.pairs import evaluate, find_recipe
+    from restorekit.run.engine import make_engine
+
+    engine = make_engine(device, precision)  # type: ignore[arg-type]
+    report = evaluate(
+        folder,
+        find_recipe(recipe),
+        engine,
+        true_folder=true_folder,
+        suffixes=suffixes,
+        model=model,
+        options=_pairs(set_ or []),
+        every=every,
+        baselines=baselines,
+        seed=seed,
+        write_line=_print_line,
+    )
+    for note in report.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def evaluate_bpd(

@@ -34,6 +34,8 @@ class PriorInfo:
             nonzero value per image: the prior then estimates E[x0 | clean pixels, noisy pixels].
         supports_holes: True if the nonzero value of such a map may be inf: these pixels are unknown, x contains an
             initial estimate of them (`smooth_fill`), and D = E[x0 | clean pixels].
+        blind: True if D does not depend on sigma: the prior was trained on degradations of unknown kind and strength,
+            D(y) = E[x0 | y], and is not a Gaussian denoiser.
     """
 
     channels: int
@@ -46,6 +48,7 @@ class PriorInfo:
     learned_variance: bool = False
     partial_noise: bool = False
     supports_holes: bool = False
+    blind: bool = False
 
     def __post_init__(self) -> None:
         if self.channels < 1:

@@ -87,6 +87,24 @@ class SolverOption:
     solver: str
 
 
+@dataclass(frozen=True)
+class JpegTables(Option):
+    """The quantisation tables by which the photo was saved as JPEG, given as `auto`, the tables of its file (default);
+    as an integer from 1 to 100, the standard tables of libjpeg at this quality; or in Python also as a tensor.
+
+    The recipe receives the quantisation steps of Y, Cb and Cr in grey levels of 8 bits, float32 (N or 1, 3, 8, 8),
+    indexed by vertical and horizontal frequency, or None if the photo has no tables. Zeros mark a plane whose steps are
+    not known at full resolution: subsampled chroma, the chroma of a grey photo, and all chroma with a quality.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        min, max: range of the quality.
+    """
+
+    min: float | None = 1
+    max: float | None = 100
+
+
 Spec: TypeAlias = Option | ImageOption | ClassOption | ModelOption | SolverOption
 
 
@@ -96,7 +114,7 @@ class Parameter:
 
     Attributes:
         name: name of the parameter.
-        spec: what it is: an option, a side image, a class, a model or a solver.
+        spec: what it is: an option, a side image, a class, a model, a solver or JPEG tables.
         kind: type of an option: int, float, bool or str.
         words: allowed words; for a str all allowed values, otherwise alternatives to a number.
         default: default value; `inspect.Parameter.empty` if the parameter is required.
@@ -127,6 +145,7 @@ class Parameter:
         """Return the value of an option, converted from text if necessary; OptionError lists what is allowed."""
         if (
             isinstance(self.spec, ImageOption | ModelOption | SolverOption)
+            or (isinstance(self.spec, JpegTables) and not isinstance(value, str | float | int))
             or value == self.default
             or value in self.words
         ):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from restorekit.core.options import ImageOption, ModelOption, Option, Parameter, SolverOption, Spec
+from restorekit.core.options import ImageOption, JpegTables, ModelOption, Option, Parameter, SolverOption, Spec
 from restorekit.errors import OptionError, unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,7 +65,10 @@ class Recipe:
     keeps_pixels: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+        """Call the function; an option named like a positional parameter is passed with its trailing underscore."""
+        return self.function(
+            *args, **{f"{name}_" if name in POSITIONAL else name: value for name, value in kwargs.items()}
+        )
 
     @property
     def doc(self) -> str:
@@ -124,7 +127,8 @@ def recipe(
 ) -> Callable[[F], Recipe]:
     """Turn a function (y, prior, noise, *, options) into a recipe; a decorator.
 
-    See `Recipe` for the arguments. Raises TypeError if the signature is not that of a recipe.
+    An option may be named `noise_`, with a trailing underscore in the function only; it is `--noise` on the command
+    line. See `Recipe` for the arguments. Raises TypeError if the signature is not that of a recipe.
     """
     if not NAME.fullmatch(name):
         raise TypeError(f"recipe {name!r}: allowed: lower-case words joined by hyphens")
@@ -153,22 +157,26 @@ def _parameter(recipe_name: str, parameter: inspect.Parameter, hint: Any) -> Par
     where = f"recipe {recipe_name!r}: parameter {parameter.name!r}"
     if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         raise TypeError(f"{where} is not keyword-only; allowed: options after a bare *")
+    name = next((name for name in POSITIONAL if parameter.name == f"{name}_"), parameter.name)
     spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Spec)), None)
     if get_origin(hint) is not Annotated or spec is None:
-        kinds = "Option, ImageOption, ClassOption, ModelOption or SolverOption"
+        kinds = "Option, ImageOption, ClassOption, ModelOption, SolverOption or JpegTables"
         raise TypeError(f"{where} has no option; allowed: Annotated[type, option], option: {kinds}")
-    if isinstance(spec, ModelOption | SolverOption):
+    if isinstance(spec, ModelOption | SolverOption | JpegTables):
         if parameter.default is not inspect.Parameter.empty:
-            raise TypeError(f"{where} has a default; allowed: ModelOption(help, model), SolverOption(help, solver)")
-        return Parameter(parameter.name, spec, default=spec.model if isinstance(spec, ModelOption) else spec.solver)
+            kinds = "ModelOption(help, model), SolverOption(help, solver), JpegTables(help)"
+            raise TypeError(f"{where} has a default; allowed: {kinds}")
+        if isinstance(spec, JpegTables):
+            return Parameter(name, spec, int, ("auto",), "auto")
+        return Parameter(name, spec, default=spec.model if isinstance(spec, ModelOption) else spec.solver)
     if not isinstance(spec, Option):
-        return Parameter(parameter.name, spec, default=parameter.default)
+        return Parameter(name, spec, default=parameter.default)
     kind, words = _kind(get_args(hint)[0])
     if kind is None or (parameter.default is inspect.Parameter.empty and kind is bool):
         kinds = "int, float, bool with a default, Literal of words or of integers, number | Literal"
         raise TypeError(f"{where}: allowed types: {kinds}")
     choices = get_args(get_args(hint)[0]) if kind is int and get_origin(get_args(hint)[0]) is Literal else ()
-    return Parameter(parameter.name, spec, kind, words, parameter.default, choices, get_args(hint)[0])
+    return Parameter(name, spec, kind, words, parameter.default, choices, get_args(hint)[0])
 
 
 def _kind(hint: Any) -> tuple[type | None, tuple[str, ...]]:

@@ -7,8 +7,10 @@ bool), deblurring methods (blurred image, kernel (h, w)).
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from skimage import restoration
 from torch import Tensor
+
+from restorekit.core.denoiser import GREY_LEVEL
+from restorekit.evaluation.metrics import psnr
 
 Denoise = Callable[[Tensor, float], Tensor]
 Fill = Callable[[Tensor, Tensor], Tensor]
@@ -123,6 +128,26 @@ def denoisers() -> dict[str, Denoise]:
     if importlib.util.find_spec("bm3d"):
         methods["BM3D"] = bm3d
     return methods
+
+
+# Strengths of a denoiser in 8-bit grey levels.
+STRENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75)
+
+
+def best_strength(method: Denoise, pairs: Sequence[tuple[Tensor, Tensor]]) -> int:
+    """Return the sigma of `STRENGTHS`, in 8-bit grey levels, with the highest mean PSNR over the pairs.
+
+    pairs: (degraded, true), both (C, H, W) in [-1, 1]. The search goes upwards and ends at a mean PSNR that is
+    1 dB below the highest. A smaller decrease does not end it: weak non-local means may lose a little before they gain.
+    """
+    best, highest = STRENGTHS[0], -math.inf
+    for strength in STRENGTHS:
+        mean = fmean(psnr(method(degraded, strength * GREY_LEVEL), true) for degraded, true in pairs)
+        if mean > highest:
+            best, highest = strength, mean
+        elif mean < highest - 1:
+            break
+    return best
 
 
 def fillers() -> dict[str, Fill]:

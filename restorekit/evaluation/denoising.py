@@ -42,8 +42,8 @@ def evaluate(
 ) -> Table:
     """Return the mean PSNR and SSIM over a folder of clean photos, for a prior and for classical methods.
 
-    sigmas: in 8-bit grey levels. model: a denoiser, or what `load_prior` accepts. options: other options of
-    `denoise`. every: only every Nth photo.
+    sigmas: in 8-bit grey levels. model: a denoiser, or what `load_prior` accepts. options: options of
+    `denoise`; sigma = "auto" means that it is not told the level. every: only every Nth photo.
     write_line: called with the lines of a Markdown table as soon as they are measured.
     """
     if not sigmas or not all(0 < sigma <= 255 for sigma in sigmas):
@@ -55,7 +55,7 @@ def evaluate(
     photos = clean_photos(folder, every)
     write_line(table.header())
     for sigma in sorted(sigmas):
-        runner = Runner(denoise, prior, {**(options or {}), "sigma": sigma}, engine)
+        runner = Runner(denoise, prior, {"sigma": sigma, **(options or {})}, engine)
         for stem, clean in photos:
             noisy = degrade(clean, stem, sigma, seed)
 

@@ -71,6 +71,12 @@ class EpsilonConfig(Config):
             raise ValueError(f"passes is {self.passes}, but partial_noise is false; allowed: 0")
         if self.passes and self.self_conditioned:
             raise ValueError(f"passes is {self.passes}, but self_conditioned is true; allowed: one of them")
+        extensions = ("partial_noise", "self_conditioned", "learned_variance", "classes")
+        found = [name for name in extensions if getattr(self, name)] if self.blind else []
+        if found:
+            raise ValueError(
+                f"net.noise_estimator is {self.net.noise_estimator}, but {found[0]} is given; allowed: one of them"
+            )
         count = None if self.classes is None else len(self.classes)
         if self.net.classes != count and (count is None or self.net.classes != count + 1):
             raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")
@@ -80,6 +86,11 @@ class EpsilonConfig(Config):
     def learned_variance(self) -> bool:
         """True if the network has a second half of output channels, which interpolates the variance."""
         return self.net.out_channels == 2 * self.channels
+
+    @property
+    def blind(self) -> bool:
+        """True if the prior estimates the level of the noise itself."""
+        return self.net.noise_estimator is not None
 
     @property
     def no_label(self) -> int | None:
@@ -95,7 +106,8 @@ class EpsilonConfig(Config):
             f"- Network: U-Net, {shape}.\n"
             f"- Process: {schedule.kind} schedule, {schedule.steps} steps, predicts {self.prediction}"
             f"{' and the variance of a reverse step' if self.learned_variance else ''}"
-            f"{', self-conditioned' if self.self_conditioned else ''}."
+            f"{', self-conditioned' if self.self_conditioned else ''}"
+            f"{', blind (estimates sigma)' if self.blind else ''}."
             f"{partial if self.partial_noise else ''}"
             f"{'' if self.classes is None else chr(10) + '- Classes: ' + ', '.join(self.classes) + '.'}"
         )
@@ -114,6 +126,7 @@ class EpsilonConfig(Config):
             passes=self.passes,
             learned_variance=self.learned_variance,
             self_conditioned=self.self_conditioned,
+            blind=self.blind,
             time_scale=self.schedule.time_scale,
             multiple=self.net.factor,
         )
@@ -142,6 +155,7 @@ class _PlainConfig(Config):
 
     passes: ClassVar[int] = 0
     self_conditioned: ClassVar[bool] = False
+    blind: ClassVar[bool] = False
     learned_variance: ClassVar[bool] = False
     no_label: ClassVar[int | None] = None
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restorekit.core.config import Config
+from restorekit.nets.noise_estimator import NoiseEstimator
 
 GROUPS = 32
 
@@ -65,6 +66,8 @@ class UNetConfig(EncoderConfig):
 
     out_channels: int = Field(3, ge=1)
     classes: int | None = Field(None, ge=1)
+    noise_estimator: int | None = Field(None, ge=8)
+    """Number of features of a network that estimates the noise level, which makes a prior blind; null for none."""
     low_res: bool = False
     """Concatenate a bilinearly upsampled low-resolution image to x (super-resolution network of guided-diffusion)."""
 
@@ -250,6 +253,8 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList(self._decoder(skips, embedding))
         last = _zeroed(nn.Conv2d(first, config.out_channels, 3, padding=1))
         self.out = nn.Sequential(norm_layer(first, config), nn.SiLU(), last)
+        if config.noise_estimator is not None:
+            self.noise_estimator = NoiseEstimator(config.in_channels, config.noise_estimator)
 
     def _decoder(self, skips: list[int], embedding: int) -> Iterator[Stage]:
         """Yield the stages of the decoder; they use the skip connections in reverse order."""

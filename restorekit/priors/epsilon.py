@@ -61,6 +61,7 @@ class EpsilonPrior(nn.Module):
             section 3.2; their sampler uses the estimate of the previous step instead, which saves an evaluation but
             makes D depend on the history).
         time_scale: the network receives t * time_scale (1000 / steps where guided-diffusion "rescales timesteps").
+        blind: sigma is estimated by `net.noise_estimator`, whatever the caller passes; see `PriorInfo.blind`.
         multiple: the network requires heights and widths that are multiples of this; other sizes are padded by
             reflection.
     """
@@ -79,6 +80,7 @@ class EpsilonPrior(nn.Module):
         passes: int = 0,
         learned_variance: bool = False,
         self_conditioned: bool = False,
+        blind: bool = False,
         time_scale: float = 1.0,
         multiple: int = 1,
     ) -> None:
@@ -97,6 +99,7 @@ class EpsilonPrior(nn.Module):
             learned_variance=learned_variance,
             partial_noise=partial_noise,
             supports_holes=passes > 0,
+            blind=blind,
         )
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
@@ -109,6 +112,8 @@ class EpsilonPrior(nn.Module):
         v is in about [-1, 1]; it interpolates the log-variance of a reverse step between its bounds (Nichol and
         Dhariwal 2021, equation 15).
         """
+        if self.info.blind:
+            sigma = self.estimate_sigma(x)
         unknown = per_image(sigma, x).isinf()
         if not unknown.any():
             estimate = self.single_pass(x, sigma, label)[0] if self.self_conditioned else None
@@ -118,6 +123,10 @@ class EpsilonPrior(nn.Module):
         for number in range(self.passes - 1):
             x = torch.where(unknown, self.single_pass(x, sigma, label, number)[0], x)
         return self.single_pass(x, sigma, label, self.passes - 1)
+
+    def estimate_sigma(self, x: Tensor) -> Tensor:
+        """Return the root mean squared error of degraded images x (N, C, H, W) that a blind prior estimates, (N,)."""
+        return self.net.noise_estimator(x)  # type: ignore[no-any-return, operator]
 
     def single_pass(
         self,

@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser
-from restorekit.core.options import ClassOption, ImageOption, ModelOption, Option, Parameter, SolverOption
+from restorekit.core.options import ClassOption, ImageOption, JpegTables, ModelOption, Option, Parameter, SolverOption
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ImageError, OptionError
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.folder import sample_seed
 from restorekit.run.images import Photo, from_pillow, read_photo, to_pillow
 from restorekit.run.runner import Runner
-from restorekit.run.side_images import fit_side_image, read_side_image
+from restorekit.run.side_images import file_tables, fit_side_image, read_side_image
 
 ImageInput: TypeAlias = "Tensor | Image.Image | str | Path"
 
@@ -50,13 +50,14 @@ def _signature(recipe: Recipe) -> inspect.Signature:
 
 def _annotation(parameter: Parameter) -> Any:
     """Return the type that a caller passes for a parameter."""
-    if isinstance(parameter.spec, Option):
+    if type(parameter.spec) is Option:
         return parameter.annotation
     kinds: dict[type, str] = {
         ImageOption: "Tensor | Image.Image | str | Path",
         ClassOption: "str",
         ModelOption: "Denoiser | NoisyClassifier | str | Path",
         SolverOption: "str",
+        JpegTables: "Tensor | int | str",
     }
     return kinds[type(parameter.spec)] + ("" if parameter.default is not None else " | None")
 
@@ -81,7 +82,8 @@ def restore(
         named "i".
     samples: number of results, each with different noise.
     device, precision, tile: see `restorekit.run.engine.make_engine`.
-    options: options of the recipe; side images are tensors (N or 1, C, H, W) in [0, 1], PIL images or paths.
+    options: options of the recipe; side images are tensors (N or 1, C, H, W) in [0, 1], PIL images or paths. JPEG
+        tables are read with a path, or from a PIL image that was opened from a JPEG file.
 
     Returns the type of `image` (a PIL image for a path): a tensor (N, C, H, W) on the device of the image, or
     (samples, N, C, H, W) if samples > 1; a PIL image, or a list of PIL images if samples > 1.
@@ -99,6 +101,11 @@ def restore(
         if isinstance(parameter.spec, ImageOption)
         and (side := runner.options.side_images.get(parameter.name)) is not None
     }
+    if photo is not None:
+        side_images |= file_tables(recipe, runner.options.options, photo)
+    for name, value in runner.options.options.items():
+        if isinstance(value, Tensor) and len(value) not in (1, len(y)):
+            raise OptionError(f"{recipe.name} {name}: found {len(value)} tables, allowed: 1 or {len(y)}")
     results = [runner.restore(y, [sample_seed(seed, name, k) for name in names], side_images) for k in range(samples)]
     if photo is None:
         tensors = [result.to(y.device) for result in results]

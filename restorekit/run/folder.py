@@ -14,12 +14,11 @@ from torch import Tensor
 from restorekit.core.files import remove_partial_files
 from restorekit.core.noise import image_seed
 from restorekit.core.options import ImageOption
-from restorekit.core.recipe import Recipe
 from restorekit.errors import ImageError, RestorekitError, RestorekitWarning
 from restorekit.run.images import Photo, read_photo, write_photo
 from restorekit.run.plan import Job
 from restorekit.run.runner import Runner
-from restorekit.run.side_images import read_side_image
+from restorekit.run.side_images import file_tables, read_side_image
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def run_jobs(
             on_done(job)
             continue
         try:
-            loaded = _load(job, runner.recipe, settings.inverted)
+            loaded = _load(job, runner, settings.inverted)
         except RestorekitError as error:
             report.failed.append((job.source, str(error)))
             on_done(job)
@@ -119,13 +118,13 @@ def run_jobs(
     return report
 
 
-def _load(job: Job, recipe: Recipe, inverted: frozenset[str]) -> _Loaded:
-    """Read the photo and the side images of a job."""
+def _load(job: Job, runner: Runner, inverted: frozenset[str]) -> _Loaded:
+    """Read the photo, its JPEG tables and the side images of a job."""
     photo = read_photo(job.source)
     if job.problem:
         raise ImageError(job.problem)
-    side_images = {}
-    for parameter in recipe.side_images:
+    side_images = file_tables(runner.recipe, runner.options.options, photo)
+    for parameter in runner.recipe.side_images:
         if parameter.name in job.side_images and isinstance(parameter.spec, ImageOption):
             like = photo if parameter.spec.same_size else None
             path, where = job.side_images[parameter.name], f"--{parameter.name}"

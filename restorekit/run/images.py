@@ -18,11 +18,13 @@ import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
 from restorekit.core.files import IMAGE_SUFFIXES, atomic_path
 from restorekit.errors import ImageError, OptionError, unknown
+from restorekit.run.jpeg import read_tables
 from restorekit.run.metadata import (
     ORIENTATION,
     apply_orientation,
@@ -53,6 +55,7 @@ class Photo:
         alpha: (H, W) of the same type, or None.
         icc, exif: metadata to write back; the orientation is already applied and removed.
         notes: changes that were made while reading, one line each.
+        jpeg_tables: (3, 8, 8) float32, quantisation steps of a JPEG file, see `read_tables`; or None.
     """
 
     pixels: NDArray[Any]
@@ -60,6 +63,7 @@ class Photo:
     icc: bytes | None = None
     exif: bytes | None = None
     notes: tuple[str, ...] = ()
+    jpeg_tables: NDArray[np.float32] | None = None
 
     @property
     def max_value(self) -> int:
@@ -138,6 +142,7 @@ def _read_pillow(image: Image.Image) -> Photo:
     negative = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0  # type: ignore[attr-defined]
     image.load()
     meta = read_metadata(image)
+    tables = read_tables(image) if isinstance(image, JpegImageFile) else None
     image = ImageOps.exif_transpose(image)
     if image.mode in ("F", "I", "1") or image.mode.startswith("I;16"):
         return _read_single(image, meta, negative)
@@ -153,7 +158,8 @@ def _read_pillow(image: Image.Image) -> Photo:
     pixels = np.asarray(image.convert(("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB")))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     alpha = pixels[..., -1].copy() if transparent else None
-    return Photo(np.ascontiguousarray(pixels[..., : 1 if grey else 3]), alpha, **meta, notes=tuple(notes))
+    colours = np.ascontiguousarray(pixels[..., : 1 if grey else 3])
+    return Photo(colours, alpha, **meta, notes=tuple(notes), jpeg_tables=tables)
 
 
 def _read_single(image: Image.Image, meta: dict[str, Any], negative: bool) -> Photo:

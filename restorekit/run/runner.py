@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, PriorInfo
 from restorekit.core.noise import ImageNoise
-from restorekit.core.options import ClassOption, ModelOption, Parameter, SolverOption
+from restorekit.core.options import ClassOption, JpegTables, ModelOption, Parameter, SolverOption
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
 from restorekit.models import registry
@@ -21,6 +21,7 @@ from restorekit.priors.grey import Grey
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.tiled import Tiled
 from restorekit.run.engine import Engine, make_engine
+from restorekit.run.side_images import given_tables
 
 
 class Runner:
@@ -58,7 +59,8 @@ class Runner:
     def restore(self, y: Tensor, seeds: Sequence[int], side_images: Mapping[str, Tensor] | None = None) -> Tensor:
         """Run the recipe on a batch.
 
-        y: (N, C, H, W) in [-1, 1], any size. seeds: one per image. side_images: (N or 1, C, H, W) in [0, 1], by name.
+        y: (N, C, H, W) in [-1, 1], any size. seeds: one per image. side_images: (N or 1, C, H, W) in [0, 1], by name;
+        also the JPEG tables of the photos, (N or 1, 3, 8, 8), for parameters that are `auto`.
         Returns images of the shape that `Recipe.result_shape` states, float32, on the CPU.
         """
         images = dict(side_images or {})
@@ -79,7 +81,7 @@ class Runner:
         return result.float().cpu()
 
     def _resolve(self, parameter: Parameter, value: Any) -> Any:
-        """Return the value that the recipe receives: a label (1,) for a class name, a placed model, or a solver."""
+        """Return what the recipe receives: a label (1,) for a class name, a placed model, a solver, or JPEG tables."""
         where = f"{self.recipe.name} {parameter.name}"
         if isinstance(parameter.spec, ClassOption) and isinstance(value, str):
             return torch.tensor([label_index(self.prior.info, value, where)], device=self.engine.device)
@@ -92,6 +94,9 @@ class Runner:
             return self.engine.place(model)
         if isinstance(parameter.spec, SolverOption) and isinstance(value, str):
             return solver_named(value, where)
+        if isinstance(parameter.spec, JpegTables):
+            tables = given_tables(value, where)
+            return None if tables is None else tables.to(self.engine.device)
         return value
 
     def _fit(self, prior: Denoiser, channels: int, where: str) -> Tiled:

@@ -126,6 +126,23 @@ def find_labels(plan: DataPlan, files: list[Path], classes: tuple[str, ...] | No
     return np.array([classes.index(name) for name in names], np.int64)
 
 
+def choose_photos(draw: Any, areas: NDArray[np.int64] | None, count: int) -> NDArray[np.int64]:
+    """Return indices of photos for numbers in [0, 1): equally often, or in proportion to their areas (count,)."""
+    if areas is None:
+        return np.asarray(np.multiply(draw, count), np.int64)
+    index = np.searchsorted(np.cumsum(areas) / np.sum(areas), draw, side="right")
+    return np.asarray(np.minimum(index, count - 1), np.int64)
+
+
+def image_area(path: Path) -> int:
+    """Return the number of pixels of an image file."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise TrainingError(f"{path}: cannot be read ({error})") from error
+
+
 class StreamedCrops(Dataset[tuple[Tensor, int]]):
     """Crops (C, crop, crop) uint8 and their labels, decoded on access, for folders that do not fit in memory."""
 
@@ -133,10 +150,11 @@ class StreamedCrops(Dataset[tuple[Tensor, int]]):
         self.plan, self.channels, self.seed = plan, channels, seed
         self.files = find_photos(plan.folder)
         self.labels = find_labels(plan, self.files, classes)
+        self.areas = np.array([image_area(file) for file in self.files]) if plan.by_area else None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         photo, row, column, flip, rotation, _ = crop_numbers(self.seed, index)
-        photo_index = int(photo * len(self.files))
+        photo_index = int(choose_photos(photo, self.areas, len(self.files)))
         pixels = decode(self.files[photo_index], self.plan, self.channels)
         side = self.plan.crop
         top, left = int(row * (pixels.shape[0] - side + 1)), int(column * (pixels.shape[1] - side + 1))
@@ -165,13 +183,14 @@ class CachedCrops:
         self.heights = np.array([photo.shape[0] for photo in photos])
         self.widths = np.array([photo.shape[1] for photo in photos])
         self.starts = np.concatenate([[0], np.cumsum([photo.size for photo in photos])[:-1]])
+        self.areas = self.heights * self.widths if plan.by_area else None
         self.pixels = torch.from_numpy(np.concatenate([photo.ravel() for photo in photos])).to(device)
 
     def batch(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Return crops first ... first + count - 1, (count, C, crop, crop) uint8, and their labels (count,)."""
         side = self.plan.crop
         photo, row, column, flip, rotation, _ = np.stack([crop_numbers(self.seed, first + i) for i in range(count)]).T
-        photo_index = (photo * len(self.starts)).astype(np.int64)
+        photo_index = choose_photos(photo, self.areas, len(self.starts))
         top = (row * (self.heights[photo_index] - side + 1)).astype(np.int64)
         left = (column * (self.widths[photo_index] - side + 1)).astype(np.int64)
         grid = np.arange(side)

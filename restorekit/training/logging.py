@@ -63,8 +63,8 @@ class Report:
                 self.bar.console.print(f"step {step}  images {images}  {text}  lr {lr:.2e}", soft_wrap=True)
 
     def samples(self, prior: Prior | NoisyClassifier, step: int, size: int) -> None:
-        """Write a grid of DDIM samples of all classes to `output/samples` and TensorBoard, except for a classifier."""
-        if isinstance(prior, NoisyClassifier):
+        """Write a grid of DDIM samples of all classes to `output/samples` and TensorBoard, if the model can sample."""
+        if isinstance(prior, NoisyClassifier) or prior.info.blind:
             return
         noise = ImageNoise(range(SAMPLES))
         device = next(prior.parameters()).device
@@ -86,6 +86,8 @@ def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
     summary = f"A prior of restorekit (family {plan.model.family}): D(x, sigma) = E[x0 | x] for images in [-1, 1]."
     if isinstance(plan.model, NoisyClassifierConfig):
         summary = "A classifier of restorekit: p(label | x) for x = x0 + sigma n, for images x0 in [-1, 1]."
+    if plan.model.blind:
+        summary = "A blind prior of restorekit: D(y) = E[x0 | y] for degraded photos y and photos x0 in [-1, 1]."
     holes = "\n- Also trained on holes of unknown pixels." if plan.noise.unknown_share else ""
     text = f"""---
 license: {plan.card.license}

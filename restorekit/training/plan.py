@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from restorekit.core.config import Config
 from restorekit.models.config import EpsilonConfig, ModelConfig, NoisyClassifierConfig, ScoreConfig
+from restorekit.training.degradation_plan import MARGIN, REDUCTION, DegradationPlan
 from restorekit.training.noise_masks import KINDS as MASK_KINDS
 from restorekit.training.noise_masks import Kind as MaskKind
 
@@ -35,6 +36,8 @@ class DataPlan(Config):
     flip: bool = True
     rotate: bool = True
     """Whether to rotate by multiples of 90 degrees."""
+    by_area: bool = False
+    """Whether photos are chosen in proportion to their area; otherwise all are chosen equally often."""
     dequantize: bool = False
     """Whether to add uniform noise within each 8-bit step: (k + U) / 256 in [0, 1], as NCSN does."""
     labels: Literal["folders"] | Path | None = None
@@ -80,11 +83,12 @@ class NoisePlan(Config):
 class LossPlan(Config):
     """The objective and the weights of noise levels."""
 
-    objective: Literal["denoising", "sliced", "vlb"] = "denoising"
+    objective: Literal["denoising", "sliced", "vlb", "sigma"] = "denoising"
     """denoising compares D with the clean image; a network with a learned variance (net.out_channels is twice the
     channels) adds the variational bound to it (the hybrid loss of Nichol and Dhariwal 2021), vlb is the bound alone,
     with importance sampling of the steps. sliced matches the score of the noisy images along random directions (Song et
-    al. 2019, arXiv 1905.07088, with variance reduction), at 3 times the cost."""
+    al. 2019, arXiv 1905.07088, with variance reduction), at 3 times the cost. sigma trains only the noise estimator of
+    a blind prior."""
     label_dropout: float = Field(0.0, ge=0, lt=1)
     """Fraction of the labels that become "none" (Ho and Salimans 2022). Requires net.classes to be the number
     of names plus one."""
@@ -161,6 +165,8 @@ class Plan(Config):
     model: ModelConfig = EpsilonConfig()
     data: DataPlan
     noise: NoisePlan = NoisePlan()
+    degradation: DegradationPlan | None = None
+    """The degradations of a blind prior (model.net.noise_estimator), which replace `noise`."""
     loss: LossPlan = LossPlan()
     optimizer: OptimizerPlan = OptimizerPlan()
     run: RunPlan
@@ -170,6 +176,7 @@ class Plan(Config):
         if self.data.crop % self.model.net.factor:
             raise ValueError(f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}")
         self._check_labels()
+        self._check_degradation()
         if self.loss.objective == "sliced" and (self.loss.norm, self.loss.weighting) != ("l2", "simple"):
             raise ValueError("loss.objective is 'sliced'; allowed: loss.norm 'l2' and loss.weighting 'simple'")
         if self.loss.objective == "sliced" and self.model.partial_noise:
@@ -190,6 +197,32 @@ class Plan(Config):
             share = f"{self.noise.unknown_share:g}"
             raise ValueError(f"noise.unknown_share is {share}, but model.passes is {passes}; allowed: both or neither")
         return self
+
+    def _check_degradation(self) -> None:
+        if (self.degradation is not None) != self.model.blind:
+            given = "not given" if self.degradation is None else "given"
+            blind = "given" if self.model.blind else "null"
+            raise ValueError(
+                f"degradation is {given}, but model.net.noise_estimator is {blind}; allowed: both or neither"
+            )
+        if not self.model.blind:
+            if self.loss.objective == "sigma":
+                raise ValueError("loss.objective is 'sigma'; allowed with model.net.noise_estimator")
+            return
+        multiple = REDUCTION * self.model.net.factor
+        if self.data.crop % multiple or self.data.crop <= REDUCTION * MARGIN:
+            allowed = f"multiples of {multiple} above {REDUCTION * MARGIN}"
+            raise ValueError(f"data.crop is {self.data.crop}, allowed with degradation: {allowed}")
+        if self.model.channels != 3:
+            raise ValueError(f"model.channels is {self.model.channels}, allowed with degradation: 3")
+        if self.loss.objective not in ("denoising", "sigma"):
+            found = f"loss.objective is {self.loss.objective!r}, but the model is blind"
+            raise ValueError(f"{found}; allowed: 'denoising', 'sigma'")
+        for name, default in (("noise", NoisePlan()), ("loss", LossPlan(objective=self.loss.objective))):
+            if getattr(self, name) != default:
+                raise ValueError(f"{name} is given, but the model is blind; allowed: degradation only")
+        if self.data.dequantize:
+            raise ValueError("data.dequantize is true, but the model is blind; allowed: false")
 
     def _check_loss(self) -> None:
         """Reject keys that the objective of the model ignores."""

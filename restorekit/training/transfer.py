@@ -13,20 +13,23 @@ from restorekit.errors import TrainingError
 from restorekit.models.config import Prior
 from restorekit.models.files import load_classifier_weights, load_weights
 from restorekit.nets.unet import AttentionBlock, Stage
+from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.training.plan import Plan
 
 # Parameters of a U-Net whose numbers of channels may differ.
 ENDS = ("input_blocks.0.0.weight", "out.2.weight", "out.2.bias")
+FIRST_BIAS = "input_blocks.0.0.bias"
 MIN_SHARED = 0.5
 
 
 def start_from(source: Path, plan: Plan) -> Prior | NoisyClassifier:
     """Build the model of a plan and copy those weights of another model that fit it.
 
-    In the first and the last layer, the channels that both models have are copied, and the others are zero. Layers
-    that the other model lacks (attention, labels) are newly initialized. TrainingError if less than half of the
-    weights fit.
+    In the first and the last layer, the channels that both models have are copied, and the others are zero. If only
+    the other model has partial noise, its input that marks noisy pixels becomes a part of the bias: all pixels are
+    noisy. Layers that the other model lacks (attention, labels) are newly initialized. TrainingError if less than half
+    of the weights fit.
     """
     fresh = plan.model.build()
     other = load_classifier_weights(source) if isinstance(fresh, NoisyClassifier) else load_weights(source)
@@ -42,6 +45,8 @@ def start_from(source: Path, plan: Plan) -> Prior | NoisyClassifier:
             shared = tuple(slice(min(a, b)) for a, b in zip(target[name].shape, found[name].shape, strict=True))
             copied[name] = torch.zeros_like(target[name])
             copied[name][shared] = found[name][shared]
+    if isinstance(other, EpsilonPrior) and other.info.partial_noise and not plan.model.partial_noise:
+        copied[FIRST_BIAS] = found[FIRST_BIAS] + found[ENDS[0]][:, other.info.channels].sum((1, 2))
     fresh.net.load_state_dict({**target, **copied})
     return fresh
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pytest
 
-from restorekit.core.options import ImageOption, ModelOption, Option, SolverOption
+from restorekit.core.options import ImageOption, JpegTables, ModelOption, Option, SolverOption
 from restorekit.core.recipe import recipe
 from restorekit.errors import OptionError
 
@@ -112,6 +112,20 @@ def test_invalid_choices_and_inconsistent_options_are_refused(values, message: s
     assert grow.validate({"second": "kernel.png", "factor": "4"}).options["factor"] == 4
 
 
+def test_jpeg_tables_are_given_as_auto_a_quality_or_a_tensor() -> None:
+    @recipe("tabled")
+    def tabled(y, prior, noise, *, quality: Annotated[Tensor | None, JpegTables("A quality.")]):
+        """Do something."""
+
+    tables = object()
+    assert tabled.validate({}).options == {"quality": "auto"}
+    assert tabled.validate({"quality": " 30 "}).options == {"quality": 30}
+    assert tabled.validate({"quality": tables}).options == {"quality": tables}
+    for value in (0, 101, "101", 30.5, "high"):
+        with pytest.raises(OptionError, match=f"tabled quality: found '?{value}'?, allowed: .* 1 to 100, or auto"):
+            tabled.validate({"quality": value})
+
+
 def test_invalid_signatures_are_refused() -> None:
     def without_doc(y, prior, noise): ...
 
@@ -130,6 +144,9 @@ def test_invalid_signatures_are_refused() -> None:
     def other_solver(y, prior, noise, *, a: Annotated[int, SolverOption("A.", "b")] = 1):
         """Doc."""
 
+    def other_tables(y, prior, noise, *, a: Annotated[int, JpegTables("A.")] = 1):
+        """Doc."""
+
     def odd_type(y, prior, noise, *, a: Annotated[list, Option("A.")] = 1):
         """Doc."""
 
@@ -140,6 +157,7 @@ def test_invalid_signatures_are_refused() -> None:
         (positional, "not keyword-only"),
         (other_solver, "has a default"),
         (other_model, "has a default"),
+        (other_tables, "has a default"),
         (odd_type, "allowed types"),
     ]:
         with pytest.raises(TypeError, match=words):

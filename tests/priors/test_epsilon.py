@@ -129,3 +129,21 @@ def test_self_conditioned_network_gets_its_first_estimate() -> None:
     assert torch.equal(seen[1][:, 3:], first)
     torch.testing.assert_close(got, first + 0.25 * first)
     assert torch.equal(prior.single_pass(x, sigma)[0], first)
+
+
+class _Estimating(StandIn):
+    def noise_estimator(self, x: torch.Tensor) -> torch.Tensor:
+        return x.square().mean((1, 2, 3)).sqrt()
+
+
+def test_blind_prior_uses_its_estimate_of_sigma() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 8) * torch.tensor([0.3, 2.0]).reshape(2, 1, 1, 1)
+    blind = EpsilonPrior(_Estimating(), TABLE, prediction="v", blind=True)
+    assert blind.info.blind
+    assert not EpsilonPrior(StandIn(), TABLE).info.blind
+    estimate = x.square().mean((1, 2, 3)).sqrt()
+    assert torch.equal(blind.estimate_sigma(x), estimate)
+    expected = EpsilonPrior(StandIn(), TABLE, prediction="v")(x, estimate)
+    for sigma in (torch.tensor([0.0, 3.0]), torch.full((2,), torch.inf), torch.rand(2, 1, 8, 8)):
+        assert torch.equal(blind(x, sigma), expected)

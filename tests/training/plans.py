@@ -63,3 +63,13 @@ def conditional_plan(folder: Path, **sections: dict[str, object]) -> Plan:
     for name, values in sections.items():
         raw[name] = {**raw[name], **values}
     return Plan.model_validate(raw)
+
+
+def blind_plan(folder: Path, **sections: dict[str, object] | None) -> Plan:
+    """Return a plan of a blind prior, with crops of 64 pixels; `sections` override its keys, None removes one."""
+    raw = tiny_plan(folder).model_dump()
+    raw["model"]["net"]["noise_estimator"], raw["data"]["crop"] = 8, 64
+    raw |= {"noise": {}, "degradation": {}}
+    for name, values in sections.items():
+        raw[name] = values if values is None else {**raw[name], **values}
+    return Plan.model_validate(raw)

@@ -13,6 +13,7 @@ from restorekit.training.data import (
     StreamedCrops,
     all_photos,
     batches,
+    choose_photos,
     decode,
     dequantize,
     find_labels,
@@ -30,6 +31,20 @@ def test_cached_and_streamed_crops_are_equal(tmp_path: Path, channels: int) -> N
     one_by_one = torch.stack([streamed[i][0] for i in range(40, 104)])
     assert one_by_one.shape == (64, channels, 16, 16)
     assert torch.equal(cached.batch(40, 64)[0], one_by_one)
+
+
+def test_photos_are_chosen_equally_often_or_by_area(tmp_path: Path) -> None:
+    draw = (np.arange(1000) + 0.5) / 1000
+    assert np.bincount(choose_photos(draw, None, 4)).tolist() == [250] * 4
+    assert np.bincount(choose_photos(draw, np.array([100, 300, 600]), 3)).tolist() == [100, 300, 600]
+    assert choose_photos(1 - 1e-17, np.array([1, 2]), 2) == 1
+    for name, side, value in (("a", 8, 0), ("b", 24, 200)):
+        Image.fromarray(np.full((side, side), value, np.uint8)).save(tmp_path / f"{name}.png")
+    plan = DataPlan(folder=tmp_path, crop=8, by_area=True)
+    streamed, cached = StreamedCrops(plan, 1, 7), CachedCrops(plan, 1, 7, torch.device("cpu"))
+    crops = cached.batch(0, 200)[0]
+    assert torch.equal(crops, torch.stack([streamed[i][0] for i in range(200)]))
+    assert (crops[:, 0, 0, 0] > 0).float().mean().item() == pytest.approx(0.9, abs=0.06)
 
 
 def test_crops_are_rotated_and_flipped_pieces_of_the_photos(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_overrides_set_keys(tmp_path: Path) -> None:
         ("data.crop=30", "data.crop is 30, allowed: multiples of 8"),
         ("run.steps.more=3", "'steps' is a value"),
         ("model.family=gan", "model: .*'gan'.*'epsilon', 'score'"),
-        ("loss.objective=slices", r"loss\.objective: .*'denoising', 'sliced' or 'vlb'"),
+        ("loss.objective=slices", r"loss\.objective: .*'denoising', 'sliced', 'vlb' or 'sigma'"),
         ("model.passes=2", "passes is 2, but partial_noise is false"),
         ("model.self_conditioned=true", r"net\.in_channels is 3, allowed: 6"),
         ("noise.unknown_share=0.5", r"unknown_share is 0\.5, but model\.passes is 0"),

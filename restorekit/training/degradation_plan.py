@@ -1,0 +1,53 @@
+"""The part of a training plan that describes the degradations of a blind prior."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from restorekit.core.config import Config
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Quality = Annotated[float, Field(ge=1, le=100)]
+# With degradations, a crop of the plan is reduced to half of its side (REDUCTION), less MARGIN pixels: 8, the side of a
+# block of JPEG, twice.
+REDUCTION, MARGIN = 2, 16
+
+
+class DegradationPlan(Config):
+    """The degradations that a blind prior removes (see `training/degradations.py`); the other crops stay clean."""
+
+    camera_share: Share = 0.5
+    """Fraction of crops with camera noise."""
+    gaussian_share: Share = 0.15
+    """Fraction of crops with white Gaussian noise."""
+    jpeg_share: Share = 0.25
+    """Fraction of crops with JPEG compression only."""
+    grey_share: Share = 0.05
+    """Fraction of crops that are grey."""
+    reduced_share: Share = 0.8
+    """Fraction of crops that are scaled down by 2, which removes most of the noise of the training photos."""
+    enlarged_share: Share = 0.6
+    """Fraction of these that are enlarged again by up to 3, since photos at the full size of a camera have no detail at
+    the scale of a pixel."""
+    gaussian_sigma: tuple[Positive, Positive] = (1.0, 60.0)
+    """Smallest and largest level of white noise in 8-bit grey levels, uniform in its logarithm."""
+    jpeg_quality: tuple[Quality, Quality] = (8, 60)
+    """Range of the quality of crops with JPEG compression only, uniform."""
+    camera_quality: tuple[Quality, Quality] = (60, 100)
+    """Range of the quality of crops with camera noise, uniform. Both the noisy and the clean crop are compressed."""
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> DegradationPlan:
+        total = self.camera_share + self.gaussian_share + self.jpeg_share
+        if total > 1 + 1e-9:
+            raise ValueError(
+                f"degradation.camera_share, gaussian_share and jpeg_share have the sum {total:g}; allowed: 1 or less"
+            )
+        for name in ("gaussian_sigma", "jpeg_quality", "camera_quality"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"degradation.{name} is [{low:g}, {high:g}]; allowed: [smallest, largest]")
+        return self

@@ -1,0 +1,145 @@
+"""Degradations of photos for the training of blind priors: camera noise, white noise and JPEG compression."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from restorekit.core.denoiser import GREY_LEVEL, per_image
+from restorekit.training.camera_noise import RGB_TO_YCBCR, sample_camera_noise
+from restorekit.training.degradation_plan import MARGIN, DegradationPlan
+
+# Crops are cut by this number of pixels after each of two compressions, so that the blocks of JPEG start anywhere.
+BLOCK = MARGIN // 2
+MAX_ENLARGEMENT = 3.0
+# Values of Pillow's `subsampling`: 4:4:4 and 4:2:0.
+FULL_CHROMA, HALF_CHROMA = 0, 2
+# Fraction of the photos with camera noise that are saved as JPEG, of these saved again by another program, and of all
+# saved photos with 4:2:0 chroma.
+SAVED_SHARE, RESAVED_SHARE, HALF_CHROMA_SHARE = 0.85, 0.4, 0.75
+
+
+def degrade(plan: DegradationPlan, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return degraded and clean crops, both (N, 3, H - MARGIN, W - MARGIN), in about [-1, 1].
+
+    Photos with camera noise have 8 bits; most are saved as JPEG, and some of these are saved again by another program,
+    after cropping. The clean photo is then saved in the same way: artefacts of JPEG at high quality are not noise. In
+    photos with JPEG compression only, they are the degradation. White noise is neither clipped nor rounded. Some photos
+    are grey.
+
+    clean: (N, 3, H, W) in [-1, 1].
+    """
+    count, device = len(clean), generator.device
+
+    def uniform() -> Tensor:
+        return torch.rand(count, generator=generator, device=device)
+
+    kind, saved, half = uniform(), uniform(), uniform() < HALF_CHROMA_SHARE
+    camera, white, jpeg = _kinds(plan, kind)
+    grey = per_image(uniform() < plan.grey_share, clean).bool()
+    clean = torch.where(grey, to_grey(clean), clean)
+    noise = torch.randn(clean.shape, generator=generator, device=device) * per_image(_sigma(plan, uniform()), clean)
+    noise *= per_image(white, clean)
+    if camera.any():
+        noise[camera] = 2 * sample_camera_noise((clean[camera] + 1) / 2, generator)
+    noisy = clean + noise
+    noisy = torch.where(grey, to_grey(noisy), noisy)
+    noisy = torch.where(per_image(camera, clean).bool(), round_to_8_bits(noisy), noisy)
+    noisy = save_as_jpeg(noisy, _between(plan.jpeg_quality, uniform()), half, jpeg)
+    is_saved, is_resaved = camera & (saved < SAVED_SHARE), camera & (saved < SAVED_SHARE * RESAVED_SHARE)
+    for where in (is_saved, is_resaved):
+        quality = _between(plan.camera_quality, uniform())
+        noisy, clean = (save_as_jpeg(x, quality, half, where) for x in (noisy, clean))
+        noisy, clean = _cut(noisy, clean, generator)
+    return noisy, clean
+
+
+def rescale(plan: DegradationPlan, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return clean crops of half the size, (N, 3, H / 2, W / 2), of photos x (N, 3, H, W) in [-1, 1].
+
+    Most are scaled down by 2, because the training photos contain noise and JPEG artefacts, which a prior would learn
+    to keep. Of these, many are enlarged again, because photos at the full size of a camera have no detail at the scale
+    of a pixel. The others are cut out of the center.
+    """
+    height, width = (side // 2 for side in x.shape[-2:])
+    small = F.interpolate(x, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
+    draw = torch.rand((3, len(x)), generator=generator, device=generator.device)
+    factor = torch.where(draw[0] < plan.enlarged_share, 1 + (MAX_ENLARGEMENT - 1) * draw[1], 1.0)
+    inner = x[..., height // 2 : height // 2 + height, width // 2 : width // 2 + width]
+    return torch.where(per_image(draw[2] < plan.reduced_share, x).bool(), enlarge(small, factor), inner)
+
+
+def enlarge(x: Tensor, factor: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) whose center part is enlarged to (H, W) by factors (N,), 1 or more."""
+    result = x.clone()
+    for i in (factor > 1).nonzero()[:, 0].tolist():
+        height, width = (round(side / float(factor[i])) for side in x.shape[-2:])
+        top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+        part = x[i : i + 1, :, top : top + height, left : left + width]
+        result[i] = F.interpolate(part, x.shape[-2:], mode="bicubic")[0].clamp(-1, 1)
+    return result
+
+
+def save_as_jpeg(x: Tensor, quality: Tensor, half_chroma: Tensor, where: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) in [-1, 1] after JPEG compression by Pillow; only those of `where` (N,) bool.
+
+    quality: (N,) in 1 to 100. half_chroma: (N,) bool, 4:2:0 instead of 4:4:4.
+    """
+    result = x.clone()
+    for i in where.nonzero()[:, 0].tolist():
+        pixels = ((x[i].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        subsampling = HALF_CHROMA if half_chroma[i] else FULL_CHROMA
+        decoded = _through_jpeg(pixels, int(quality[i].round()), subsampling)
+        result[i] = torch.from_numpy(decoded).permute(2, 0, 1).to(x) / 127.5 - 1
+    return result
+
+
+def round_to_8_bits(x: Tensor) -> Tensor:
+    """Return images in [-1, 1], clipped and rounded to 8-bit values."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def to_grey(x: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) with three channels equal to luma (ITU-R BT.601)."""
+    weights = RGB_TO_YCBCR[0].to(x).reshape(1, 3, 1, 1)
+    return (x * weights).sum(1, keepdim=True).expand_as(x)
+
+
+def _kinds(plan: DegradationPlan, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which crops have camera noise, white noise, or only JPEG compression, each (N,) bool."""
+    camera, white = plan.camera_share, plan.camera_share + plan.gaussian_share
+    return draw < camera, (draw >= camera) & (draw < white), (draw >= white) & (draw < white + plan.jpeg_share)
+
+
+def _sigma(plan: DegradationPlan, draw: Tensor) -> Tensor:
+    """Return levels of white noise, uniform in log sigma, in the unit of images in [-1, 1]."""
+    low, high = plan.gaussian_sigma
+    return low * (high / low) ** draw * GREY_LEVEL
+
+
+def _between(bounds: tuple[float, float], draw: Tensor) -> Tensor:
+    return bounds[0] + (bounds[1] - bounds[0]) * draw
+
+
+def _through_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: int) -> NDArray[np.uint8]:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    with Image.open(file) as image:
+        return np.array(image)
+
+
+def _cut(noisy: Tensor, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Cut crops by BLOCK pixels, at the same random position in both."""
+    height, width = (side - BLOCK for side in clean.shape[-2:])
+    corners = torch.randint(BLOCK, (len(clean), 2), generator=generator, device=generator.device).tolist()
+    boxes = [(slice(top, top + height), slice(left, left + width)) for top, left in corners]
+    return tuple(  # type: ignore[return-value]
+        torch.stack([image[:, rows, columns] for image, (rows, columns) in zip(images, boxes, strict=True)])
+        for images in (noisy, clean)
+    )
