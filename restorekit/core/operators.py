@@ -167,8 +167,8 @@ class Mosaic:
         if len(self.pattern) != 4 or set(self.pattern) != set("RGB"):
             raise ValueError(f"Mosaic: pattern {self.pattern!r}, allowed: four letters of R, G and B, such as 'RGGB'")
 
-    def _pattern_mask(self, x: Tensor) -> Tensor:
-        """(3, H, W), 1 where a colour is measured."""
+    def pattern_mask(self, x: Tensor) -> Tensor:
+        """Return where each colour is measured in images (N, C, H, W), any C: (3, H, W) like x, 1 or 0."""
         height, width = x.shape[-2:]
         index = torch.tensor(["RGB".index(colour) for colour in self.pattern], device=x.device).reshape(2, 2)
         tiled = index.repeat((height + 1) // 2, (width + 1) // 2)[:height, :width]
@@ -176,11 +176,11 @@ class Mosaic:
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 1, H, W)."""
-        return (x * self._pattern_mask(x)).sum(1, keepdim=True)
+        return (x * self.pattern_mask(x)).sum(1, keepdim=True)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 3, H, W), 0 for the colours that are not measured."""
-        return y * self._pattern_mask(y)
+        return y * self.pattern_mask(y)
 
     def pinv(self, y: Tensor) -> Tensor:
         """The same as `adjoint`, because A A^T = I."""
@@ -192,7 +192,7 @@ class Mosaic:
 
     def svd(self, x: Tensor) -> SVD:
         """1 for the measured colour of a pixel, 0 for the two others, in the pixel basis."""
-        return SVD(self._pattern_mask(x), _same, _same, self.adjoint)
+        return SVD(self.pattern_mask(x), _same, _same, self.adjoint)
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,8 @@ class Recipe:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; an option named like a positional parameter is passed with its trailing underscore."""
-        return self.function(
-            *args, **{f"{name}_" if name in POSITIONAL else name: value for name, value in kwargs.items()}
-        )
+        renamed = {p.name: f"{p.name}_" for p in self.parameters if p.name in POSITIONAL}
+        return self.function(*args, **{renamed.get(name, name): value for name, value in kwargs.items()})
 
     @property
     def doc(self) -> str:
@@ -127,8 +126,9 @@ def recipe(
 ) -> Callable[[F], Recipe]:
     """Turn a function (y, prior, noise, *, options) into a recipe; a decorator.
 
-    An option may be named `noise_`, with a trailing underscore in the function only; it is `--noise` on the command
-    line. See `Recipe` for the arguments. Raises TypeError if the signature is not that of a recipe.
+    An option may be named `noise_`, with a trailing underscore in the function only: it is `--noise` on the command
+    line, and y, prior and noise are then passed by position. See `Recipe` for the arguments. Raises TypeError if the
+    signature is not that of a recipe.
     """
     if not NAME.fullmatch(name):
         raise TypeError(f"recipe {name!r}: allowed: lower-case words joined by hyphens")

@@ -15,7 +15,7 @@ BUNDLED = Path(__file__).parent.parent / "weights"
 # Options of the command of every recipe.
 COMMON = ("model", "output", "format", "overwrite", "seed", "batch", "device", "precision", "tile")
 # Other names on the command line and among the arguments of `restorekit.NAME(...)`.
-OTHERS = ("inputs", "help", "samples", "image", "recipe")
+OTHERS = ("inputs", "help", "samples", "image", "prior", "recipe")
 
 
 def option_names(recipe: Recipe) -> list[str]:

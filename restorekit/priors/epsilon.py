@@ -125,7 +125,7 @@ class EpsilonPrior(nn.Module):
         return self.single_pass(x, sigma, label, self.passes - 1)
 
     def estimate_sigma(self, x: Tensor) -> Tensor:
-        """Return the root mean squared error of degraded images x (N, C, H, W) that a blind prior estimates, (N,)."""
+        """Return the sigma (N,) that a blind prior estimates for degraded images x (N, C, H, W)."""
         return self.net.noise_estimator(x)  # type: ignore[no-any-return, operator]
 
     def single_pass(

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restorekit.core.operators import Mosaic
+
 # XYZ (D65) to camera RGB of four cameras of the Darmstadt Noise Dataset, from Brooks et al. 2019 (arXiv 1811.11127).
 XYZ_TO_CAMERA = torch.tensor(
     [
@@ -39,6 +41,8 @@ READ_SLOPE, READ_OFFSET, READ_DEVIATION = 2.18, 1.2, 0.26
 # Smallest and largest size of the raw data, relative to the photo: smaller for digital zoom and lens correction,
 # larger for photos that the camera or the user scaled down.
 MIN_SCALE, MAX_SCALE = 0.67, 2.0
+# Colour filter array of the sensor, RGGB.
+SENSOR = Mosaic()
 # Number of crops that share a scale.
 GROUP = 4
 
@@ -159,13 +163,6 @@ def from_raw(raw: Tensor, camera: Camera) -> Tensor:
     return render(apply_matrix(balanced, torch.linalg.inv(camera.matrix)), camera)
 
 
-def bayer_pattern(height: int, width: int, device: torch.device) -> Tensor:
-    """Return the colour filter array RGGB: (3, H, W), 1 where a pixel measures the channel."""
-    row = torch.arange(height, device=device)[:, None] % 2
-    column = torch.arange(width, device=device)[None] % 2
-    return torch.stack([(row + column == 0), (row + column == 1), (row + column == 2)]).float()
-
-
 def add_noise(raw: Tensor, camera: Camera, generator: torch.Generator) -> Tensor:
     """Add Gaussian noise of variance shot * signal + read (Foi et al. 2008, IEEE TIP 17(10)).
 
@@ -255,8 +252,7 @@ def camera_noise(photo: Tensor, camera: Camera, scale: float, generator: torch.G
     height, width = photo.shape[-2:]
     raw_height, raw_width = (2 * round(side * scale / 2) for side in (height, width))
     raw = to_raw(_resize(photo, raw_height, raw_width), camera)
-    pattern = bayer_pattern(raw_height, raw_width, photo.device)
-    mosaic = (raw * pattern).sum(1, keepdim=True)
+    mosaic, pattern = SENSOR.forward(raw), SENSOR.pattern_mask(raw)
     noisy, clean = (
         from_raw(demosaic(data, pattern, camera), camera) for data in (add_noise(mosaic, camera, generator), mosaic)
     )

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.denoiser import GREY_LEVEL, per_image
-from restorekit.training.camera_noise import RGB_TO_YCBCR, sample_camera_noise
+from restorekit.core.operators import grayscale
+from restorekit.training.camera_noise import sample_camera_noise
 from restorekit.training.degradation_plan import MARGIN, DegradationPlan
 
 # Crops are cut by this number of pixels after each of two compressions, so that the blocks of JPEG start anywhere.
@@ -107,8 +108,7 @@ def round_to_8_bits(x: Tensor) -> Tensor:
 
 def to_grey(x: Tensor) -> Tensor:
     """Return images (N, 3, H, W) with three channels equal to luma (ITU-R BT.601)."""
-    weights = RGB_TO_YCBCR[0].to(x).reshape(1, 3, 1, 1)
-    return (x * weights).sum(1, keepdim=True).expand_as(x)
+    return grayscale().forward(x).expand_as(x)
 
 
 def _kinds(plan: DegradationPlan, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -49,6 +49,23 @@ def test_values_are_validated_and_defaults_filled_in() -> None:
     assert a_recipe.validate({"mask": 1, "level": "0", "count": "5"}).options["level"] == 0.0
 
 
+def test_an_option_may_be_named_noise() -> None:
+    @recipe("named")
+    def named(y, prior, noise, *, noise_: Annotated[Literal["a", "b"], Option("A kind.")] = "a"):
+        """Do something."""
+        return y, prior, noise, noise_
+
+    assert [p.name for p in named.parameters] == ["noise"]
+    assert named(1, 2, 3, **named.validate({"noise": "b"}).options) == (1, 2, 3, "b")
+    assert named.validate({}).options == {"noise": "a"}
+    with pytest.raises(OptionError, match="unknown option 'noise_'"):
+        named.validate({"noise_": "b"})
+
+
+def test_recipes_without_such_an_option_accept_noise_by_keyword() -> None:
+    assert a_recipe(1, prior=2, noise=3, mask=4, count=7) == ("auto", 7, "a", False)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from restorekit.errors import ImageError, OptionError
+from restorekit.errors import ImageError, OptionError, RestorekitWarning
 from restorekit.evaluation import baselines, denoising, inpainting
 from restorekit.evaluation.metrics import psnr, ssim
 from restorekit.run.engine import make_engine
@@ -52,6 +52,16 @@ def test_denoising_evaluation_measures_prior_and_baselines(folder: Path) -> None
     assert lines[0].startswith("| sigma | method | PSNR (dB)")
     assert [len(text.splitlines()) for text in lines] == [2, 5, 5]
     assert lines[1].startswith("| 25 | noisy |")
+
+
+def test_denoising_is_evaluated_with_an_estimated_sigma(folder: Path) -> None:
+    prior = GaussianPrior(0.0, 0.5)
+    told = denoising.evaluate(folder, [25], prior, ENGINE, baselines=False).mean("25", "GaussianPrior")
+    options = {"sigma": "auto", "noise": "gaussian"}
+    with pytest.warns(RestorekitWarning, match="white noise of sigma 2"):
+        found = denoising.evaluate(folder, [25], prior, ENGINE, options=options, baselines=False)
+    assert found.mean("25", "GaussianPrior")[0] == pytest.approx(told[0], abs=0.3)
+    assert found.mean("25", "GaussianPrior")[0] != told[0]
 
 
 def test_noise_is_determined_by_seed_name_and_sigma() -> None:

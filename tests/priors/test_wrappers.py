@@ -35,7 +35,7 @@ LABEL = torch.tensor([1])
 
 
 class EveryFact(GaussianPrior):
-    """A prior whose facts all differ from the defaults; the weight of the variance is 0.5."""
+    """A prior whose facts all differ from the defaults, except blind; the weight of the variance is 0.5."""
 
     def __init__(self) -> None:
         super().__init__(0.1, 0.3, classes=CLASSES)
@@ -98,6 +98,28 @@ def test_every_wrapper_is_tested() -> None:
 def test_wrappers_keep_the_facts_of_the_inner_prior(name: str) -> None:
     wrap, changes = WRAPPERS[name]
     assert wrap(EveryFact()).info == replace(EveryFact().info, **changes)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_wrappers_of_blind_priors_are_blind(name: str) -> None:
+    prior = EveryFact()
+    prior.info = replace(prior.info, blind=True)
+    assert WRAPPERS[name][0](prior).info.blind
+
+
+def test_blind_prior_gets_three_equal_channels_of_a_grey_photo() -> None:
+    seen: list[Tensor] = []
+
+    class Blind(GaussianPrior):
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            seen.append(x)
+            return x * torch.tensor([0.5, 0.7, 0.9]).reshape(3, 1, 1)
+
+    grey = Grey(Blind(0.1, 0.3, blind=True))
+    x = torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(grey(x, torch.zeros(2)), 0.7 * x)
+    assert torch.equal(seen[0], x.expand(-1, 3, -1, -1))
+    assert grey.info.sigma_max == Blind(0.1, 0.3).info.sigma_max
 
 
 @pytest.mark.parametrize("name", [*WRAPPERS, "EpsilonPrior", "ScorePrior", "GaussianPrior"])

@@ -112,20 +112,11 @@ def test_white_balance_is_inverted_below_the_highlights() -> None:
     )
 
 
-def test_pattern_is_rggb() -> None:
-    assert cameras.bayer_pattern(2, 4, torch.device("cpu")).tolist() == [
-        [[1, 0, 1, 0], [0, 0, 0, 0]],
-        [[0, 1, 0, 1], [1, 0, 1, 0]],
-        [[0, 0, 0, 0], [0, 1, 0, 1]],
-    ]
-
-
 DEMOSAICING = pytest.mark.parametrize("method", [cameras.demosaic_bilinear, cameras.demosaic_gradient_corrected])
 
 
 def mosaic_of(image: Tensor) -> tuple[Tensor, Tensor]:
-    pattern = cameras.bayer_pattern(*image.shape[-2:], image.device)
-    return (image * pattern).sum(1, keepdim=True), pattern
+    return cameras.SENSOR.forward(image), cameras.SENSOR.pattern_mask(image)
 
 
 @DEMOSAICING
@@ -154,7 +145,7 @@ def test_gradient_correction_restores_the_pixel_response_of_the_paper() -> None:
     """The red estimate at a blue sample is (6 B - 1.5 sum B_2) / 8 + 2 sum R / 8 (Malvar et al. 2004, figure 2)."""
     mosaic = torch.zeros(1, 1, 12, 12)
     mosaic[0, 0, 5, 5] = 8
-    pattern = cameras.bayer_pattern(12, 12, mosaic.device)
+    pattern = cameras.SENSOR.pattern_mask(mosaic)
     red, green, blue = cameras.demosaic_gradient_corrected(mosaic, pattern)[0]
     assert pattern[2, 5, 5] == 1
     assert (red[5, 5], green[5, 5], blue[5, 5]) == (6, 4, 8)
@@ -166,7 +157,7 @@ def test_each_camera_demosaics_with_its_method_and_clips() -> None:
     sampled = camera(2, gradient_corrected=False)
     sampled.gradient_corrected[1] = True
     mosaic = torch.rand(2, 1, 12, 12, generator=seeded()) * 1.5 - 0.25
-    pattern = cameras.bayer_pattern(12, 12, mosaic.device)
+    pattern = cameras.SENSOR.pattern_mask(mosaic)
     result = cameras.demosaic(mosaic, pattern, sampled)
     assert torch.equal(result[0], cameras.demosaic_bilinear(mosaic, pattern)[0].clamp(0, 1))
     assert torch.equal(result[1], cameras.demosaic_gradient_corrected(mosaic, pattern)[1].clamp(0, 1))
