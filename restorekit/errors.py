@@ -6,8 +6,25 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def printable(text: str) -> str:
+    r"""Return the text as one line that is safe on a terminal: characters that are not printable become escapes.
+
+    Names in files and folders can contain line feeds, terminal escapes, and bytes that are not UTF-8.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(value: object, length: int = 80) -> str:
+    """Return the value as text of at most `length` characters for a message."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 class RestorekitError(Exception):
-    """Base class of errors that a user can fix; the command line prints them as one line."""
+    """Base class of errors that a user can fix; the command line prints them as one line (see `printable`)."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ImageError(RestorekitError):

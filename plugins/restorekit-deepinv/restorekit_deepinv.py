@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import restorekit as rk
-from restorekit.errors import unknown
+from restorekit.errors import shortened, unknown
 
 # torch and deepinv are imported inside functions, because `restorekit --help` imports this module.
 if TYPE_CHECKING:
@@ -53,20 +54,22 @@ def _drunet_sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _drunet(weights: Mapping[str, Tensor]) -> nn.Module:
-    return _models().DRUNet(**_drunet_sizes(weights), pretrained=None)
+    return _models().DRUNet(**_drunet_sizes(weights), pretrained=None, device=None)
 
 
 def _gsdrunet(weights: Mapping[str, Tensor]) -> nn.Module:
     prefix = "student_grad.model."
     inner = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    return _models().GSDRUNet(**_drunet_sizes(inner), pretrained=None)
+    return _models().GSDRUNet(**_drunet_sizes(inner), pretrained=None, device=None)
 
 
 def _ffdnet(weights: Mapping[str, Tensor]) -> nn.Module:
     first = weights["blocks.0.0.weight"].shape
     layers = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
     sizes = {"n_conv_layers": layers, "nf": first[0], "img_channels": first[1] // 4 - 1}
-    return _models().FFDNet(**sizes, last_conv_bias=f"blocks.{layers - 1}.bias" in weights, pretrained=None)
+    return _models().FFDNet(
+        **sizes, last_conv_bias=f"blocks.{layers - 1}.bias" in weights, pretrained=None, device=None
+    )
 
 
 # sigma_max from DPIR (Zhang et al. 2021, arXiv 2008.13751), gradient step denoisers (Hurault et al. 2022, arXiv
@@ -118,25 +121,57 @@ def _download(kind: Kind, name: str) -> nn.Module:
 
 
 def _from_file(kind: Kind, name: str, file: Path) -> nn.Module:
-    import pickle
-
     import torch
 
+    from restorekit.models.files import misfit, shapes_of
+
+    source = f"deepinv:{name}@{file}"
     _models()
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise rk.ModelError(f"deepinv:{name}@{file}: no such file (in {Path.cwd()})") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise rk.ModelError(f"deepinv:{name}@{file}: not a weights file ({str(error).splitlines()[0]})") from error
-    weights = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+        raise rk.ModelError(f"{source}: no such file (in {Path.cwd()})") from None
+    except Exception as error:  # unpickling damaged data can raise anything
+        raise rk.ModelError(f"{source}: not a weights file ({_first_line(error)})") from error
+    weights = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    problem = _invalid(weights)
+    if problem:
+        raise rk.ModelError(f"{source}: not a weights file ({problem})")
     try:
-        net = kind.build(weights)
-        net.load_state_dict(weights)
-    except (KeyError, IndexError, RuntimeError) as error:
-        first = " ".join(str(error).split())[:200]
-        raise rk.ModelError(f"deepinv:{name}@{file}: the weights are not those of {name} ({first})") from error
+        # Without memory for its weights, since a damaged file can describe a network of any size.
+        with torch.device("meta"):
+            expected = kind.build(weights).state_dict()
+        problem = misfit(shapes_of(expected), shapes_of(weights))
+    except Exception as error:  # noqa: BLE001 - the sizes in a damaged file can be anything
+        problem = _first_line(error)
+    if problem:
+        raise rk.ModelError(f"{source}: the weights are not those of {name} ({problem})")
+    net = kind.build(weights)
+    net.load_state_dict(weights)
     return net
+
+
+def _invalid(weights: Any) -> str:
+    """Describe why the content of a file is not a state dict of finite numbers; "" if it is one."""
+    import torch
+
+    if not isinstance(weights, dict) or not weights:
+        return f"found {type(weights).__name__}, allowed: names and tensors"
+    for name, value in weights.items():
+        if not (isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided):
+            return f"{shortened(name)} is {type(value).__name__}, allowed: a dense tensor"
+        # Views may repeat the numbers of a small file.
+        if value.device.type != "cpu" or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            return f"{shortened(name)} has {value.numel()} values, more than the file contains"
+        if not value.is_floating_point() or not value.isfinite().all():
+            return f"{shortened(name)} contains other values than finite real numbers"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return shortened(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", 200)
 
 
 def prior_of(net: nn.Module, *, channels: int, sigma_max: float, sigma_min: float = SIGMA_MIN) -> Denoiser:

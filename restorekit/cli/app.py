@@ -17,14 +17,23 @@ from restorekit.cli.evaluate import evaluate_app, repeat_flags
 from restorekit.cli.listings import list_solvers
 from restorekit.cli.models import models_app
 from restorekit.cli.plugin_commands import RUN_SETTINGS, plugins_app, run_file
+from restorekit.cli.records import replay_result, verify_results
 from restorekit.cli.sample import sample
 from restorekit.cli.terminal import click_command
 from restorekit.cli.training import train
+from restorekit.core.signals import Terminated
 from restorekit.errors import OptionError, RestorekitError
 from restorekit.plugins.discovery import SELECTION, recipes, warn_about_broken_plugins, without_imports
 
 HELP = "Restore folders of real photos with generative priors."
-FUNCTIONS: dict[str, Callable[..., None]] = {"train": train, "sample": sample, "run": run_file, "solvers": list_solvers}
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "sample": sample,
+    "run": run_file,
+    "solvers": list_solvers,
+    "replay": replay_result,
+    "verify": verify_results,
+}
 GROUPS = {"plugins": plugins_app, "models": models_app, "evaluate": evaluate_app}
 
 # Base class of typer's usage errors; typer 0.29 bundles click, earlier versions import it.
@@ -95,8 +104,8 @@ def _run(arguments: list[str]) -> int:
     try:
         command = click_command(build_app(arguments[0]))
         code = command.main(arguments, prog_name="restorekit", standalone_mode=False)
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as interrupt:
+        code = 143 if isinstance(interrupt, Terminated) else 130
     except (RestorekitError, UsageError) as error:
         text = str(error) if isinstance(error, RestorekitError) else getattr(error, "format_message")()  # noqa: B009
         print(f"error: {text}", file=sys.stderr)

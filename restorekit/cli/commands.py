@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,22 +17,32 @@ from restorekit.errors import OptionError
 
 MODEL = "Prior: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin."
 FORMAT = "Output format, such as png. Default: the format of the photo."
+QUALITY = "Quality of JPEG, lossy WebP, AVIF and HEIC, 1 to 100. Default: 95, or that of a JPEG photo if higher."
+LOSSLESS = "Lossless compression of WebP, AVIF and JPEG 2000. Default: lossless where the format allows it."
+EXCLUDE = "Photos to leave out: a pattern such as 'raw/*' or '*-old.jpg'. Can be repeated."
+ON_CHANGE = "Results made from another photo, or with other options or models: redo, keep or fail."
+OVERWRITE = "Replace existing files, whoever wrote them."
+DRY_RUN = "Print what would be done and exit."
 SEED = "Seed of the run, from which the seed of every photo is derived."
 BATCH = "Number of photos of the same size that are evaluated together."
 DEVICE = "Device: auto, cpu, cuda, cuda:1 or mps."
 PRECISION = "Precision of the networks: auto, float32 or bfloat16."
 TILE = "Side of the tiles in pixels. Default: the prior's training size."
 LABELS = "List the classes of the bundled priors and exit."
+OnChange = Literal["redo", "keep", "fail"]
 # Options of every recipe command: name, type, default.
 COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("model", Annotated[str | None, typer.Option(help=MODEL)], None),
     ("output", Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")], None),
     ("format", Annotated[str | None, typer.Option(help=FORMAT)], None),
-    (
-        "overwrite",
-        Annotated[bool, typer.Option("--overwrite", help="Also restore photos whose results exist.")],
-        False,
-    ),
+    ("output_quality", Annotated[int | None, typer.Option(help=QUALITY, min=1, max=100)], None),
+    ("lossless", Annotated[bool | None, typer.Option(help=LOSSLESS)], None),
+    ("exclude", Annotated[list[str] | None, typer.Option(help=EXCLUDE)], None),
+    ("on_change", Annotated[OnChange, typer.Option(help=ON_CHANGE)], "redo"),
+    ("overwrite", Annotated[bool, typer.Option("--overwrite", help=OVERWRITE)], False),
+    ("dry_run", Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)], False),
+    ("json", Annotated[bool, typer.Option("--json", help="Print the report as JSON.")], False),
+    ("debug", Annotated[bool, typer.Option("--debug", help="Print the traceback of every failure.")], False),
     ("seed", Annotated[int, typer.Option(help=SEED, min=0)], 0),
     ("batch", Annotated[int, typer.Option(help=BATCH, min=1)], 1),
     ("device", Annotated[str, typer.Option(help=DEVICE)], "auto"),
@@ -46,7 +56,13 @@ METAVARS: dict[type, str] = {ClassOption: "CLASS", ModelOption: "MODEL", SolverO
 def typer_command(recipe: Recipe) -> Callable[..., None]:
     """Return a function from whose signature typer builds the command of a recipe."""
     check_names(recipe)
-    parameters = [_keyword("inputs", Annotated[list[Path], typer.Argument(help="Photos and folders.")], ...)]
+    parameters = [
+        _keyword(
+            "inputs",
+            Annotated[list[Path], typer.Argument(help="Photos, folders and patterns; - is standard input.")],
+            ...,
+        )
+    ]
     for parameter in recipe.parameters:
         parameters += _options(parameter)
     for name, annotation, default in (*COMMON, *([SAMPLES] if recipe.samples else [])):

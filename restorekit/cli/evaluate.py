@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from restorekit.cli.commands import DEVICE, MODEL, PRECISION, SEED
+from restorekit.cli.terminal import TableOutput
 from restorekit.errors import OptionError
 
 Folder = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
@@ -19,6 +20,7 @@ Options = Annotated[list[str] | None, typer.Option("--set", help="Set an option 
 Seed = Annotated[int, typer.Option(help="Seed of the degradations and of the recipe.", min=0)]
 Device = Annotated[str, typer.Option(help=DEVICE)]
 Precision = Annotated[str, typer.Option(help=PRECISION)]
+Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON at the end.")]
 
 # Options that accept several values after one flag: `--sigma 15 25 50`.
 LIST_FLAGS = ("--sigma", "--mask", "--mode")
@@ -45,6 +47,7 @@ def evaluate_denoise(
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
+    as_json: Json = False,
 ) -> None:
     """Report PSNR and SSIM of denoising, compared with NLM, wavelets, TV and, if installed, BM3D."""
     from restorekit.evaluation.denoising import evaluate
@@ -52,6 +55,7 @@ def evaluate_denoise(
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
     sigmas, options = _numbers(sigma), _pairs(set_ or [])
+    output = TableOutput(as_json)
     evaluate(
         folder,
         sigmas,
@@ -61,8 +65,9 @@ def evaluate_denoise(
         every=every,
         baselines=baselines,
         seed=seed,
-        write_line=_print_line,
+        write_line=output.write,
     )
+    output.finish()
 
 
 def evaluate_inpaint(
@@ -79,6 +84,7 @@ def evaluate_inpaint(
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
+    as_json: Json = False,
 ) -> None:
     """Report hole PSNR and SSIM of inpainting, compared with biharmonic and, if installed, Telea and Navier-Stokes."""
     from restorekit.evaluation.inpainting import evaluate
@@ -86,6 +92,7 @@ def evaluate_inpaint(
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
     modes, options = mode or ["mean"], _pairs(set_ or [])
+    output = TableOutput(as_json)
     evaluate(
         folder,
         mask,
@@ -96,8 +103,9 @@ def evaluate_inpaint(
         every=every,
         baselines=baselines,
         seed=seed,
-        write_line=_print_line,
+        write_line=output.write,
     )
+    output.finish()
 
 
 def evaluate_pairs(
@@ -120,6 +128,7 @@ def evaluate_pairs(
     seed: Annotated[int, typer.Option(help=SEED, min=0)] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
+    as_json: Json = False,
 ) -> None:
     """Report PSNR and SSIM before and after a recipe on pairs of degraded and true photos, compared with BM3D or NLM.
 
@@ -130,6 +139,7 @@ def evaluate_pairs(
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
+    output = TableOutput(as_json)
     report = evaluate(
         folder,
         find_recipe(recipe),
@@ -141,8 +151,9 @@ def evaluate_pairs(
         every=every,
         baselines=baselines,
         seed=seed,
-        write_line=_print_line,
+        write_line=output.write,
     )
+    output.finish()
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
 
@@ -159,13 +170,16 @@ def evaluate_bpd(
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "float32",
+    as_json: Json = False,
 ) -> None:
     """Report the variational bound of a DDPM-type prior in bits per dimension."""
     from restorekit.evaluation.likelihood import evaluate
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
-    evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, write_line=_print_line)
+    output = TableOutput(as_json)
+    evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, write_line=output.write)
+    output.finish()
 
 
 def evaluate_classify(
@@ -175,18 +189,16 @@ def evaluate_classify(
     every: Every = 1,
     seed: Seed = 0,
     device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Report the accuracy of a classifier of noisy images at each noise level, on center crops of photos."""
     from restorekit.evaluation.classification import evaluate
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, "float32")
-    evaluate(folder, _numbers(sigma), model, engine, every=every, seed=seed, write_line=_print_line)
-
-
-def _print_line(line: str) -> None:
-    """Print a line without buffering, so that results appear in files and pipes at once."""
-    print(line, flush=True)
+    output = TableOutput(as_json)
+    evaluate(folder, _numbers(sigma), model, engine, every=every, seed=seed, write_line=output.write)
+    output.finish()
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,19 +19,41 @@ def models_app() -> typer.Typer:
     return app
 
 
-def list_models(context: typer.Context) -> None:
+def list_models(
+    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
     """List the bundled priors and classifiers."""
     if context.invoked_subcommand is not None:
         return
     from restorekit.models.files import read_config
     from restorekit.models.registry import bundled_models
 
-    rows = []
-    for model in bundled_models():
-        config = read_config(model.path)
-        classes = ", ".join(config.classes or ()) or "-"
-        size = f"{config.size} px"
-        rows.append([model.name, config.family, str(config.channels), size, f"{model.bytes / 1e6:.1f} MB", classes])
+    models = [(model, read_config(model.path)) for model in bundled_models()]
+    if as_json:
+        facts = [
+            {
+                "name": model.name,
+                "family": config.family,
+                "channels": config.channels,
+                "size": config.size,
+                "bytes": model.bytes,
+                "classes": list(config.classes or ()),
+            }
+            for model, config in models
+        ]
+        print(json.dumps(facts, indent=2))
+        return
+    rows = [
+        [
+            m.name,
+            c.family,
+            str(c.channels),
+            f"{c.size} px",
+            f"{m.bytes / 1e6:.1f} MB",
+            ", ".join(c.classes or ()) or "-",
+        ]
+        for m, c in models
+    ]
     print_table(["name", "family", "channels", "trained at", "file", "classes"], rows)
 
 

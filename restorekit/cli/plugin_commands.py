@@ -126,16 +126,20 @@ def new(
 def doctor(
     name: Annotated[str | None, typer.Argument(help="Plugin to check. Default: all selected plugins.")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit per plugin in seconds.", min=1)] = TIMEOUT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Import and check every plugin in a separate process; the exit code is 1 if a check fails."""
     selected = [plugin_named(name)] if name is not None else [p for p in plugins() if p.state != "not selected"]
-    failed = 0
+    failed, found = 0, []
     for plugin in selected:
         for finding in examine(plugin, timeout):
             failed += finding.error is not None
+            found.append({"plugin": plugin.name, "check": finding.check, "error": finding.error})
             status = "ok    " if finding.error is None else "failed"
-            print(f"{status}  {plugin.name}  {finding.check}{'' if finding.error is None else ': ' + finding.error}")
-    print(f"doctor: {len(selected)} plugins, {failed} failed checks", flush=True)
+            if not as_json:
+                error = "" if finding.error is None else f": {finding.error}"
+                print(f"{status}  {plugin.name}  {finding.check}{error}")
+    print(json.dumps(found, indent=2) if as_json else f"doctor: {len(selected)} plugins, {failed} failed checks")
     if failed:
         raise typer.Exit(1)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from restorekit.cli.terminal import progress_bar
+from restorekit.cli.report import plan_json, plan_text, print_report, report_json
+from restorekit.cli.terminal import RunProgress
 from restorekit.core.recipe import Recipe
+from restorekit.core.signals import sigterm_raises
 from restorekit.errors import OptionError, unknown
 
 if TYPE_CHECKING:
-    from restorekit.run.folder import RunReport
-    from restorekit.run.plan import Job
+    from restorekit.run.plan import Plan
+    from restorekit.run.runner import Runner
+    from restorekit.run.settings import Settings
 
-LOSSY = (".jpg", ".jpeg")
+EXIT_CODES = {"interrupted": 130, "terminated": 143}
 
 
 def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
@@ -25,25 +28,63 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
 
     values: the parameters of the command, by name.
     """
-    from restorekit.run.engine import make_engine
-    from restorekit.run.folder import Settings, run_jobs
+    from restorekit.run.folder import run_jobs
+    from restorekit.run.results import planned
+
+    with sigterm_raises(), _standard_streams(values) as out:
+        plan, settings = _plan(recipe, values), _settings(recipe, values)
+        steps = values.get("steps")
+        with RunProgress(recipe.name, len(plan.jobs), steps if isinstance(steps, int) else 1) as progress:
+            runner = _runner(recipe, values, progress)
+            if not values["dry_run"]:
+                report = run_jobs(plan, runner, settings, lambda job: progress.photo_done())
+        if values["dry_run"]:
+            states = planned(plan.jobs, runner, settings)
+            print(plan_json(runner, plan, states) if values["json"] else plan_text(runner, plan, states), file=out)
+            return
+        if values["json"]:
+            print(report_json(recipe, plan, report), file=out)
+        else:
+            print_report(recipe, plan, report, debug=values["debug"], out=out)
+    if report.stopped or report.failed:
+        raise typer.Exit(EXIT_CODES.get(report.stopped, 1))
+
+
+def _plan(recipe: Recipe, values: dict[str, Any]) -> Plan:
     from restorekit.run.plan import plan_jobs
+
+    return plan_jobs(
+        values["inputs"],
+        values["output"],
+        recipe,
+        {p.name: values[p.name] for p in recipe.side_images if values[p.name] is not None},
+        samples=values.get("samples", 1),
+        suffix=None if values["format"] is None else _suffix(values["format"]),
+        exclude=values["exclude"] or (),
+    )
+
+
+def _runner(recipe: Recipe, values: dict[str, Any], progress: RunProgress) -> Runner:
+    from restorekit.run.engine import make_engine
     from restorekit.run.runner import Runner
 
-    side_images = {p.name: values[p.name] for p in recipe.side_images if values[p.name] is not None}
-    inverted = frozenset(name for name in side_images if values.get(f"invert_{name}"))
-    suffix = None if values["format"] is None else _suffix(values["format"])
-    samples = values.get("samples", 1)
-    jobs = plan_jobs(values["inputs"], values["output"], recipe, side_images, samples=samples, suffix=suffix)
     engine = make_engine(values["device"], values["precision"], values["tile"])
-    runner = Runner(recipe, values["model"], {p.name: values[p.name] for p in recipe.parameters}, engine)
-    settings = Settings(values["seed"], values["batch"], values["overwrite"], inverted)
-    with progress_bar(recipe.name) as bar:
-        task = bar.add_task("", total=len(jobs))
-        report = run_jobs(jobs, runner, settings, lambda job: bar.advance(task))
-    _print_report(recipe, jobs, report)
-    if report.failed:
-        raise typer.Exit(1)
+    options = {p.name: values[p.name] for p in recipe.parameters}
+    return Runner(recipe, values["model"], options, engine, progress.windows_done)
+
+
+def _settings(recipe: Recipe, values: dict[str, Any]) -> Settings:
+    from restorekit.run.formats import Encoding
+    from restorekit.run.settings import Settings
+
+    return Settings(
+        values["seed"],
+        values["batch"],
+        values["overwrite"],
+        values["on_change"],
+        frozenset(p.name for p in recipe.side_images if values.get(f"invert_{p.name}")),
+        Encoding(values["output_quality"], values["lossless"]),
+    )
 
 
 def _suffix(name: str) -> str:
@@ -56,30 +97,22 @@ def _suffix(name: str) -> str:
     return suffix
 
 
-def _print_report(recipe: Recipe, jobs: list[Job], report: RunReport) -> None:
-    """Print notes and failures to standard error and a summary to standard output."""
-    restored = set(report.restored)
-    targets = [target for job in jobs if job.source in restored for target in job.targets]
-    notes = list(report.notes)
-    if recipe.keeps_pixels and any(target.suffix.lower() in LOSSY for target in targets):
-        notes.append("JPEG is lossy: all pixels change slightly; --format png keeps known pixels bit-identical")
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    for source, message in report.failed:
-        print(f"failed: {message if str(source) in message else f'{source}: {message}'}", file=sys.stderr)
-    summary = [f"{len(report.restored)} restored{_location(targets)}"]
-    if report.skipped:
-        summary.append(f"{len(report.skipped)} skipped because results exist (--overwrite restores them again)")
-    if report.failed:
-        summary.append(f"{len(report.failed)} failed")
-    print(f"{recipe.name}: {', '.join(summary)}")
+@contextlib.contextmanager
+def _standard_streams(values: dict[str, Any]) -> Iterator[Any]:
+    """Replace `-` among the inputs and the output by temporary files; yield the stream of the summary.
 
+    The summary goes to standard error if the result goes to standard output.
+    """
+    from restorekit.run.streams import STANDARD, standard_files
 
-def _location(targets: list[Path]) -> str:
-    """Return " to PATH" with the target, or with the common folder of several; "" if there is none."""
-    if len(targets) < 2:
-        return "".join(f" to {target}" for target in targets)
-    try:
-        return f" to {os.path.commonpath([target.parent for target in targets]) or '.'}"
-    except ValueError:  # a mixture of absolute and relative paths
-        return ""
+    if STANDARD not in values["inputs"] and values["output"] != STANDARD:
+        yield sys.stdout
+        return
+    if len(values["inputs"]) > 1 or values.get("samples", 1) > 1:
+        raise OptionError("-: standard input and output are one image; allowed: one photo and --samples 1")
+    suffix = None if values["format"] is None else _suffix(values["format"])
+    with standard_files(values["inputs"][0], values["output"], suffix) as files:
+        values["inputs"], values["output"] = [files.source], files.target
+        yield sys.stderr if files.to_output else sys.stdout
+        if files.to_output:
+            files.write_output()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import sys
+import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import typer
 import typer.main
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 # Width of tables that are written to a file or a pipe, so that no cell is wrapped or truncated.
 UNLIMITED = 100_000
+# Seconds between two lines of progress if standard error is not a terminal.
+SECONDS_BETWEEN_LINES = 30.0
 
 
 def click_command(app: typer.Typer) -> Any:
@@ -59,8 +65,87 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     print("\n".join(line.rstrip() for line in output.get().splitlines()))
 
 
-def progress_bar(name: str) -> Progress:
-    """Return a progress bar with the remaining time on standard error; hidden if that is not a terminal."""
-    console = Console(stderr=True)
-    columns = TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+class TableOutput:
+    """A Markdown table on standard output, line by line, or as JSON at the end: a list of objects by column.
+
+    Arguments:
+        as_json: whether to print JSON.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._rows: list[list[str]] = []
+
+    def write(self, text: str) -> None:
+        """Print lines of the table, without buffering, so that they appear in files and pipes at once."""
+        if not self._as_json:
+            print(text, flush=True)
+            return
+        lines = (line for line in text.splitlines() if line.startswith("|") and not line.startswith("|--"))
+        self._rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    def finish(self) -> None:
+        """Print the JSON."""
+        if self._as_json:
+            header, *rows = self._rows
+            cells = [[_number(cell) for cell in row] for row in rows]
+            print(json.dumps([dict(zip(header, row, strict=True)) for row in cells], indent=2))
+
+
+def _number(text: str) -> str | float:
+    """Return the number in a cell; infinite values stay text, because JSON has none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return value if math.isfinite(value) else text
+
+
+class RunProgress:
+    """The progress of a run on standard error: a bar on a terminal, elsewhere a line every 30 seconds.
+
+    Arguments:
+        name: name of the recipe.
+        photos: number of photos.
+        steps: approximate number of evaluations of the prior per photo.
+    """
+
+    def __init__(self, name: str, photos: int, steps: int = 1) -> None:
+        console = Console(stderr=True)
+        columns = TextColumn(name), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn()
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        self._name, self._photos, self._steps = name, photos, steps
+        self._done, self._step, self._count = 0, 0, ""
+        self._task = self._bar.add_task("", total=photos, count=f"0/{photos}")
+        self._started = self._printed = time.monotonic()
+
+    def __enter__(self) -> RunProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def photo_done(self) -> None:
+        """Count a photo."""
+        self._done, self._step = self._done + 1, 0
+        self._update("", 0.0)
+
+    def windows_done(self, done: int, total: int) -> None:
+        """Show the number of windows that are done in the current evaluation of the prior."""
+        step = self._step + 1
+        steps = f"step {step} of {self._steps}" if 1 < self._steps >= step else f"step {step}"
+        self._update(f", {steps}, window {done} of {total}", min(1.0, (self._step + done / total) / self._steps))
+        self._step += done == total
+
+    def _update(self, count: str, fraction: float) -> None:
+        """Show the counts and what fraction of the current photo is done."""
+        completed = min(self._photos, self._done + fraction)
+        self._bar.update(self._task, completed=completed, count=f"{self._done}/{self._photos}{count}")
+        now = time.monotonic()
+        if not self._bar.disable or now - self._printed < SECONDS_BETWEEN_LINES:
+            return
+        self._printed = now
+        seconds = (now - self._started) * (self._photos / completed - 1) if completed else None
+        left = "" if seconds is None else f", about {timedelta(seconds=round(seconds))} left"
+        print(f"{self._name}: {self._done} of {self._photos} photos{count}{left}", file=sys.stderr, flush=True)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -31,13 +36,33 @@ def train(
     if dry_run:
         print(resolved.model_dump_json(indent=2))
         return
-    try:
-        from restorekit.training.loop import train as run
-    except ModuleNotFoundError as error:
-        raise OptionError(f"train: {error.name} is not installed; pip install 'restorekit[train]'") from error
-    from restorekit.models.registry import find_weights
-
     folder = output or Path("runs") / plan.stem
-    start = None if init_from is None else find_weights(init_from)
-    run(resolved, folder, resume=resume, init_from=start, max_minutes=max_minutes)
-    print(f"train: weights, model card and checkpoint are in {folder}")
+    with quiet_libraries():
+        try:
+            from restorekit.training.loop import train as run
+        except ModuleNotFoundError as error:
+            raise OptionError(f"train: {error.name} is not installed; pip install 'restorekit[train]'") from error
+        from restorekit.models.registry import find_weights
+
+        start = None if init_from is None else find_weights(init_from)
+        result = run(resolved, folder, resume=resume, init_from=start, max_minutes=max_minutes)
+    if result.is_main:
+        print(f"train: weights, model card and checkpoint are in {folder}")
+    if result.step < result.steps:
+        if result.is_main:
+            done = f"{result.step} of {result.steps} steps done"
+            print(f"train: {done}; the same command with --resume resumes", file=sys.stderr)
+        raise typer.Exit(result.exit_code)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Suppress the warnings of libraries, and tracebacks of their threads, whose errors reach the main thread."""
+    hook = threading.excepthook
+    threading.excepthook = lambda args: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        threading.excepthook = hook

@@ -1,4 +1,4 @@
-"""Base class of configurations that are stored in files: immutable, without unknown keys."""
+"""Base class of configurations that are stored in files: immutable, without unknown keys and without inf or nan."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pydantic import BaseModel, ConfigDict
 class Config(BaseModel):
     """A configuration read from TOML or from the header of a weights file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 def image_seed(run_seed: int, name: str) -> int:
     """Return the seed of one image, in [0, 2^63), given the seed of the run and the name of the image."""
-    digest = hashlib.sha256(f"{run_seed}\0{name}".encode()).digest()
+    digest = hashlib.sha256(f"{run_seed}\0{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -9,11 +9,14 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError
 
 # Commands of restorekit.
-COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers")
+COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers", "replay", "verify")
 # The folder of the bundled priors, with one subfolder for each, named like the prior.
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Options of the command of every recipe.
-COMMON = ("model", "output", "format", "overwrite", "seed", "batch", "device", "precision", "tile")
+COMMON = (
+    *("model", "output", "format", "output_quality", "lossless", "exclude", "on_change", "overwrite"),
+    *("dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
+)
 # Other names on the command line and among the arguments of `restorekit.NAME(...)`.
 OTHERS = ("inputs", "help", "samples", "image", "prior", "recipe")
 

@@ -16,18 +16,32 @@ from restorekit.priors.epsilon import EpsilonPrior, Prediction
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.score import ScorePrior
 
+# Range of sigma whose squares float32 can represent.
+SIGMA_RANGE = (1e-8, 1e8)
+# Largest side of an image, and largest number of its channels.
+MAX_SIDE, MAX_CHANNELS = 1_000_000, 1024
+
 
 class ScheduleConfig(Config):
     """The variance-preserving process of a DDPM or guided diffusion prior."""
 
     kind: Literal["linear", "cosine"] = "linear"
-    steps: int = Field(1000, ge=2)
-    start: float = 1e-4
+    steps: int = Field(1000, ge=2, le=100_000)
+    start: float = Field(1e-4, gt=0, lt=1)
     """First beta of the linear schedule; guided-diffusion multiplies the first and the last beta by 1000 / steps."""
-    end: float = 0.02
+    end: float = Field(0.02, gt=0, lt=1)
     """Last beta of the linear schedule."""
-    time_scale: float = Field(1.0, gt=0)
+    time_scale: float = Field(1.0, gt=0, le=1e6)
     """The network receives t * time_scale; 1000 / steps where guided-diffusion "rescales timesteps"."""
+
+    @model_validator(mode="after")
+    def _check_sigmas(self) -> ScheduleConfig:
+        sigmas = self.table()
+        first, last = sigmas[[0, -1]].tolist()
+        if not (sigmas.diff() > 0).all() or first < SIGMA_RANGE[0] or last > SIGMA_RANGE[1]:
+            found = f"schedule.steps, start and end give sigma from {first:g} to {last:g}"
+            raise ValueError(f"{found}, allowed: increasing from {SIGMA_RANGE[0]:g} to {SIGMA_RANGE[1]:g}")
+        return self
 
     def table(self) -> torch.Tensor:
         """Return sigma of every trained step: (steps,), increasing, float64."""
@@ -43,8 +57,8 @@ class EpsilonConfig(Config):
     net: UNetConfig = UNetConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     prediction: Prediction = "eps"
-    channels: int = Field(3, ge=1)
-    size: int | None = Field(64, ge=1)
+    channels: int = Field(3, ge=1, le=MAX_CHANNELS)
+    size: int | None = Field(64, ge=1, le=MAX_SIDE)
     """Side of the training windows; a local network (see `UNetConfig.is_local`) accepts any size."""
     classes: tuple[str, ...] | None = None
     partial_noise: bool = False
@@ -71,6 +85,8 @@ class EpsilonConfig(Config):
             raise ValueError(f"passes is {self.passes}, but partial_noise is false; allowed: 0")
         if self.passes and self.self_conditioned:
             raise ValueError(f"passes is {self.passes}, but self_conditioned is true; allowed: one of them")
+        if self.net.low_res:
+            raise ValueError("net.low_res is true, allowed: false; no prior passes a low-resolution image")
         extensions = ("partial_noise", "self_conditioned", "learned_variance", "classes")
         found = [name for name in extensions if getattr(self, name)] if self.blind else []
         if found:
@@ -112,10 +128,14 @@ class EpsilonConfig(Config):
             f"{'' if self.classes is None else chr(10) + '- Classes: ' + ', '.join(self.classes) + '.'}"
         )
 
+    def build_net(self) -> UNet:
+        """Return the network with newly initialized weights."""
+        return UNet(self.net)
+
     def build(self) -> EpsilonPrior:
         """Return the prior with newly initialized weights."""
         return EpsilonPrior(
-            UNet(self.net),
+            self.build_net(),
             self.schedule.table(),
             prediction=self.prediction,
             channels=self.channels,
@@ -135,9 +155,9 @@ class EpsilonConfig(Config):
 class LevelsConfig(Config):
     """The noise levels of a score network: a geometric sequence, for data in [0, 1] as in NCSN."""
 
-    first: float = Field(1.0, gt=0)
-    last: float = Field(0.01, gt=0)
-    count: int = Field(10, ge=1)
+    first: float = Field(1.0, ge=SIGMA_RANGE[0], le=SIGMA_RANGE[1])
+    last: float = Field(0.01, ge=SIGMA_RANGE[0], le=SIGMA_RANGE[1])
+    count: int = Field(10, ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _check_levels(self) -> LevelsConfig:
@@ -168,8 +188,8 @@ class ScoreConfig(_PlainConfig):
     levels: LevelsConfig = LevelsConfig()
     divide: bool = False
     """The score is the network's output divided by sigma (NCSNv2)."""
-    channels: int = Field(3, ge=1)
-    size: int | None = Field(32, ge=1)
+    channels: int = Field(3, ge=1, le=MAX_CHANNELS)
+    size: int | None = Field(32, ge=1, le=MAX_SIDE)
     """Side of the training windows."""
 
     prediction: Literal["eps"] = "eps"
@@ -192,10 +212,14 @@ class ScoreConfig(_PlainConfig):
         network = f"NCSN's dilated RefineNet, {self.net.features} features, {norms}"
         return f"- Network: {network}.\n- Levels in [0, 1]: {levels}."
 
+    def build_net(self) -> NCSN:
+        """Return the network with newly initialized weights."""
+        return NCSN(self.net)
+
     def build(self) -> ScorePrior:
         """Return the prior with newly initialized weights."""
         return ScorePrior(
-            NCSN(self.net),
+            self.build_net(),
             self.levels.sigmas(),
             divide=self.divide,
             channels=self.channels,
@@ -211,7 +235,7 @@ class NoisyClassifierConfig(_PlainConfig):
     net: ClassifierConfig
     schedule: ScheduleConfig = ScheduleConfig()
     classes: tuple[str, ...]
-    channels: int = Field(3, ge=1)
+    channels: int = Field(3, ge=1, le=MAX_CHANNELS)
     partial_noise: Literal[False] = False
 
     @model_validator(mode="after")
@@ -233,10 +257,14 @@ class NoisyClassifierConfig(_PlainConfig):
         shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks per level"
         return f"- Network: U-Net encoder, {shape}, {net.pool} pooling.\n- Classes: {', '.join(self.classes)}."
 
+    def build_net(self) -> Classifier:
+        """Return the network with newly initialized weights."""
+        return Classifier(self.net)
+
     def build(self) -> NoisyClassifier:
         """Return the classifier with newly initialized weights."""
         return NoisyClassifier(
-            Classifier(self.net),
+            self.build_net(),
             self.schedule.table(),
             classes=self.classes,
             size=self.net.size,

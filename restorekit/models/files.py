@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +15,47 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from restorekit.core.files import atomic_path
-from restorekit.errors import ModelError
+from restorekit.errors import ModelError, shortened
 from restorekit.models.config import MODEL, ModelConfig, Prior
 from restorekit.priors.guided import NoisyClassifier
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 HEADER = "restorekit"
+# Types of the tensors in a weights file.
+DTYPES = ("F16", "BF16", "F32", "F64")
 # Former names of keys, in the headers of files written by earlier versions.
 RENAMED_KEYS = {"looks": "passes"}
 
 
 def save_weights(path: Path, weights: dict[str, Tensor], config: ModelConfig, dtype: torch.dtype) -> None:
-    """Write the weights (a state dict of the network) and the configuration to `path`, atomically."""
+    """Write the weights (a state dict of the network) and the configuration to `path`, atomically.
+
+    ModelError if the file cannot be written; an existing file is then kept.
+    """
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in weights.items()}
-    with atomic_path(path) as part:
-        save_file(tensors, part, metadata={HEADER: config.model_dump_json()})
+    try:
+        with atomic_path(path) as part:
+            save_file(tensors, part, metadata={HEADER: config.model_dump_json()})
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be written ({error})") from error
 
 
 def read_config(path: Path) -> ModelConfig:
     """Return the configuration in the header of a weights file; ModelError if there is none."""
-    try:
-        with safe_open(path, "pt") as file:
-            header: dict[str, Any] = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a readable safetensors file ({error})") from error
+    with _opened(path) as file:
+        header: dict[str, str] = file.metadata() or {}
     if HEADER not in header:
         raise ModelError(f"{path}: the header has no {HEADER!r} entry; write the file with `restorekit train`")
     try:
         return MODEL.validate_python(_current_keys(json.loads(header[HEADER])))
-    except json.JSONDecodeError as error:
-        raise ModelError(f"{path}: header entry {HEADER!r} is not JSON ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "family"
-        raise ModelError(f"{path}: header entry {where}: {first['msg']} (found {first['input']!r})") from error
+        where = shortened(".".join(str(part) for part in first["loc"])) or "family"
+        found = f"{shortened(first['msg'], 200)} (found {shortened(repr(first['input']))})"
+        raise ModelError(f"{path}: header entry {where}: {found}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: header entry {HEADER!r} is not JSON ({error})") from error
 
 
 def _current_keys(entry: Any) -> Any:
@@ -72,12 +80,59 @@ def load_classifier_weights(path: Path) -> NoisyClassifier:
 
 
 def load_any_weights(path: Path) -> Prior | NoisyClassifier:
-    """Load a prior or a classifier from a weights file, float32 on the CPU, in evaluation mode."""
-    model = read_config(path).build()
-    with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    try:
-        model.net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit the network in the header: {error}") from error
+    """Load a prior or a classifier from a weights file, float32 on the CPU, in evaluation mode.
+
+    The network is built only if the file contains exactly its tensors, so that its size is bounded by that of the file.
+    """
+    config = read_config(path)
+    with torch.device("meta"):
+        shapes = shapes_of(config.build_net().state_dict())
+    with _opened(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        problem = misfit(shapes, {name: tuple(part.get_shape()) for name, part in slices.items()})
+        if problem:
+            raise ModelError(f"{path}: the weights do not fit the network in the header: {problem}")
+        for name, part in slices.items():
+            if part.get_dtype() not in DTYPES:
+                found = f"tensor {name} has the type {part.get_dtype()}"
+                raise ModelError(f"{path}: {found}, allowed: {', '.join(DTYPES)}")
+        weights = {name: file.get_tensor(name).float() for name in shapes}
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise ModelError(f"{path}: {_names(broken)} contain nan or inf; the file is damaged")
+    model = config.build()
+    model.net.load_state_dict(weights)
     return model.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; ModelError if it or one of its tensors cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a state dict."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def misfit(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
+    """Describe in one line how the tensors that were found differ from those of a network; "" if they do not.
+
+    Both arguments map names of tensors to shapes.
+    """
+    shape = {name: found[name] for name in expected if name in found and found[name] != expected[name]}
+    kinds = {
+        "missing": [name for name in expected if name not in found],
+        "unknown": [name for name in found if name not in expected],
+        "of another shape": [f"{name} {list(size)} instead of {list(expected[name])}" for name, size in shape.items()],
+    }
+    return "; ".join(f"{len(names)} {kind}: {_names(names)}" for kind, names in kinds.items() if names)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(shortened(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 from dataclasses import dataclass
@@ -77,6 +78,19 @@ def family_of(source: str | Path) -> tuple[PriorFamily, str] | None:
     if name not in families:
         raise ModelError(unknown("prior family", name, families, f"model {source}"))
     return families[name], text
+
+
+def model_digest(model: object) -> str:
+    """Return the SHA-256 digest of the weights file of a model, or the text that selects a prior of a plugin.
+
+    model: what `load_model` accepts; for any other object, the result is the name of its type.
+    """
+    if not isinstance(model, str | Path):
+        return type(model).__qualname__
+    if family_of(model) is not None:
+        return str(model)
+    with find_weights(model).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_prior(source: str | Path) -> Denoiser:

@@ -22,8 +22,8 @@ HIDDEN = 2048
 class ClassifierConfig(EncoderConfig):
     """Architecture of a classifier."""
 
-    classes: int = Field(ge=2)
-    size: int = Field(64, ge=8)
+    classes: int = Field(ge=2, le=1_000_000)
+    size: int = Field(64, ge=8, le=4096)
     """Side of the images in pixels; attention pooling has one position per pixel of the deepest level."""
     resample: Literal["conv", "block"] = "block"
     pool: Literal["attention", "adaptive", "spatial"] = "attention"
@@ -34,6 +34,10 @@ class ClassifierConfig(EncoderConfig):
     def _check_size(self) -> ClassifierConfig:
         if self.size % self.factor:
             raise ValueError(f"net.size is {self.size}, allowed: multiples of {self.factor}")
+        width = self.multipliers[-1] * self.channels
+        per_head = self.head_channels or max(1, width // self.heads)
+        if self.pool == "attention" and (width < per_head or width % (width // per_head)):
+            raise ValueError(f"net.head_channels is {per_head}, allowed with attention pooling: divisors of {width}")
         return self
 
 

@@ -24,10 +24,10 @@ UNITS = 2  # number of residual units per input of a refine block
 class NCSNConfig(Config):
     """Architecture of the network."""
 
-    channels: int = Field(3, ge=1)
-    features: int = Field(64, ge=1)
+    channels: int = Field(3, ge=1, le=1024)
+    features: int = Field(64, ge=2, le=4096)
     """Number of channels at full resolution ("ngf"); twice as many at half resolution."""
-    levels: int | None = Field(10, ge=1)
+    levels: int | None = Field(10, ge=1, le=10_000)
     """Number of noise levels, each with separate norms; null for NCSNv2."""
     rescale: bool = True
     """Scale the input from [0, 1] to [-1, 1]; false for logit-transformed data."""

@@ -3,17 +3,19 @@
 The keys of the state dict are those of the published checkpoints of guided-diffusion (`input_blocks.I.J...`,
 `middle_block.J...`, `output_blocks.I.J...`, `time_embed`, `label_emb`, `out`), which load without conversion;
 `restorekit.models.keymaps` converts those of the PyTorch port of Ho et al.'s code and of diffusers.
+
+Length: the configuration and its checks are next to the network that they describe.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restorekit.core.config import Config
@@ -25,18 +27,19 @@ GROUPS = 32
 class EncoderConfig(Config):
     """Architecture of the encoder, which U-Nets and classifiers share.
 
-    The defaults are those of guided diffusion; the choices of Ho et al. are marked.
+    The defaults are those of guided diffusion; the choices of Ho et al. are marked. The upper bounds only exclude
+    damaged files.
     """
 
-    in_channels: int = Field(3, ge=1)
-    channels: int = Field(64, ge=GROUPS, multiple_of=GROUPS)
-    multipliers: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 2, 2), min_length=1)
-    blocks: int = Field(2, ge=1)
-    attention: tuple[int, ...] = ()
+    in_channels: int = Field(3, ge=1, le=1024)
+    channels: int = Field(64, ge=GROUPS, le=4096, multiple_of=GROUPS)
+    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((1, 2, 2, 2), min_length=1, max_length=8)
+    blocks: int = Field(2, ge=1, le=16)
+    attention: tuple[Annotated[int, Field(ge=1, le=128)], ...] = Field((), max_length=8)
     """Downsampling factors at which attention follows each residual block."""
     middle_attention: bool = True
-    heads: int = Field(4, ge=1)
-    head_channels: int | None = Field(None, ge=1)
+    heads: int = Field(4, ge=1, le=4096)
+    head_channels: int | None = Field(None, ge=1, le=4096)
     """Number of channels per head; overrides `heads`."""
     attention_order: Literal["heads-first", "qkv-first"] = "heads-first"
     """Layout of the q, k, v channels: the legacy order of guided-diffusion, or its new order."""
@@ -52,7 +55,7 @@ class EncoderConfig(Config):
     norm: Literal["group", "layer", "none"] = "group"
     """group: group norm; layer: layer norm over the channels of each pixel. With layer or none, and without attention,
     an output pixel depends on a bounded neighbourhood only."""
-    norm_eps: float = 1e-5
+    norm_eps: float = Field(1e-5, ge=1e-12, le=1)
     dropout: float = Field(0.0, ge=0, lt=1)
 
     @property
@@ -60,13 +63,25 @@ class EncoderConfig(Config):
         """Height and width must be multiples of this."""
         return 1 << (len(self.multipliers) - 1)
 
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        factors = [(2**level, multiplier) for level, multiplier in enumerate(self.multipliers)]
+        widths = [multiplier * self.channels for factor, multiplier in factors if factor in self.attention]
+        for width in [*widths, *([self.multipliers[-1] * self.channels] if self.middle_attention else [])]:
+            heads = self.heads if self.head_channels is None else width // self.head_channels
+            if heads < 1 or width % heads:
+                name = "heads" if self.head_channels is None else "head_channels"
+                found = f"net.{name} is {getattr(self, name)}"
+                raise ValueError(f"{found}, allowed: divisors of {width}, the number of channels with attention")
+        return self
+
 
 class UNetConfig(EncoderConfig):
     """Architecture of a U-Net."""
 
-    out_channels: int = Field(3, ge=1)
-    classes: int | None = Field(None, ge=1)
-    noise_estimator: int | None = Field(None, ge=8)
+    out_channels: int = Field(3, ge=1, le=2048)
+    classes: int | None = Field(None, ge=1, le=1_000_000)
+    noise_estimator: int | None = Field(None, ge=8, le=1024)
     """Number of features of a network that estimates the noise level, which makes a prior blind; null for none."""
     low_res: bool = False
     """Concatenate a bilinearly upsampled low-resolution image to x (super-resolution network of guided-diffusion)."""

@@ -32,6 +32,7 @@ class Tiled(Wrapper):
         batch: number of windows evaluated at once; by default as many as cover the area of one window of 512 x 512.
         where: (N, 1, H, W) or (1, 1, H, W), non-zero where D is required; windows without such a pixel are not
             evaluated, and D is x there.
+        on_windows: called with the number of windows that are done and their total, in every evaluation of D.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class Tiled(Wrapper):
         overlap: int | None = None,
         batch: int | None = None,
         where: Tensor | None = None,
+        on_windows: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         super().__init__(prior, size=None)
-        self.where = where
+        self.where, self.on_windows = where, on_windows
         size = prior.info.size
         self.window = window or size or ANY_SIZE_WINDOW
         self.batch = max(1, (ANY_SIZE_WINDOW // self.window) ** 2) if batch is None else batch
@@ -58,15 +60,21 @@ class Tiled(Wrapper):
 
     def with_inner(self, prior: Denoiser) -> Tiled:
         """Return another prior evaluated on the same windows."""
-        return Tiled(prior, window=self.window, overlap=self.overlap, batch=self.batch, where=self.where)
+        return self._with(prior, self.where)
 
     def only_where(self, where: Tensor) -> Tiled:
         """Return the same prior evaluated only where `where` is not zero."""
-        return Tiled(self.inner, window=self.window, overlap=self.overlap, batch=self.batch, where=where)
+        return self._with(self.inner, where)
+
+    def _with(self, prior: Denoiser, where: Tensor | None) -> Tiled:
+        size = {"window": self.window, "overlap": self.overlap, "batch": self.batch}
+        return Tiled(prior, where=where, on_windows=self.on_windows, **size)
 
     def _evaluate(self, inner: Callable[..., Estimate], x: Tensor, sigma: Tensor, label: Tensor | None) -> Estimate:
         if max(x.shape[-2:]) <= self.window and self.where is None:
-            return inner(x, sigma, label)
+            result = inner(x, sigma, label)
+            self.on_windows(1, 1)
+            return result
         shape, x = x.shape[-2:], pad_to_multiple(x, self._grid)
         sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, self._grid)
         height, width = x.shape[-2:]
@@ -93,6 +101,7 @@ class Tiled(Wrapper):
                 ramps[region] += ramp
                 if weight is not None and total_weight is not None:
                     total_weight[region] += ramp * weight[k]
+            self.on_windows(start + len(group), len(positions))
         norm = ramps.clamp(min=1e-12)
         blended = torch.where(ramps > 0, total / norm, x)[..., : shape[0], : shape[1]]
         return blended, None if total_weight is None else (total_weight / norm)[..., : shape[0], : shape[1]]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
+import time
+import traceback
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,52 +19,30 @@ from restorekit.core.files import remove_partial_files
 from restorekit.core.noise import image_seed
 from restorekit.core.options import ImageOption
 from restorekit.errors import ImageError, RestorekitError, RestorekitWarning
-from restorekit.run.images import Photo, read_photo, write_photo
-from restorekit.run.plan import Job
+from restorekit.plugins.plugin_errors import PluginError
+from restorekit.run.encode import encode_photo
+from restorekit.run.formats import check_target
+from restorekit.run.images import Photo, read_photo
+from restorekit.run.plan import Job, Plan
+from restorekit.run.results import Results, Timed
 from restorekit.run.runner import Runner
+from restorekit.run.settings import RunReport, Settings
 from restorekit.run.side_images import file_tables, read_side_image
+
+DEFAULTS = Settings()
+# Errors of the file system after which no other photo can be written either.
+FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "disk quota exceeded", errno.EROFS: "read-only file system"}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of a run.
+class Loaded:
+    """A job whose files have been read.
 
     Attributes:
-        seed: seed of the run, from which the seed of every photo and sample is derived.
-        batch: largest number of photos of the same shape that are evaluated together.
-        overwrite: whether photos whose results exist are restored again.
-        inverted: names of side images whose black and white are swapped.
+        job: the job.
+        photo: the photo.
+        side_images: tensors of the side images and JPEG tables, by name.
     """
-
-    seed: int = 0
-    batch: int = 1
-    overwrite: bool = False
-    inverted: frozenset[str] = frozenset()
-
-
-@dataclass
-class RunReport:
-    """The outcome of a run.
-
-    Attributes:
-        restored: photos that were restored.
-        skipped: photos whose results already existed.
-        failed: photos that failed, each with an error message of one line.
-        notes: one line each, starting with the path of the photo.
-    """
-
-    restored: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failed: list[tuple[Path, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add_notes(self, notes: Iterable[str]) -> None:
-        """Append the notes that are not in the list yet."""
-        self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
-
-
-class _Loaded(NamedTuple):
-    """A job whose files have been read."""
 
     job: Job
     photo: Photo
@@ -72,119 +54,196 @@ class _Loaded(NamedTuple):
         return self.photo.pixels.shape, {name: side.shape for name, side in self.side_images.items()}
 
 
+class StopRunError(Exception):
+    """Raised to end a run, with the reason."""
+
+
+class FolderRun:
+    """The state of a run over photos; see `run_jobs`."""
+
+    def __init__(self, runner: Runner, settings: Settings, on_done: Callable[[Job], None]) -> None:
+        self.runner, self.settings, self.on_done = runner, settings, on_done
+        self.results, self.report = Results(runner, settings), RunReport()
+        self.batch: list[Loaded] = []
+
+    def add(self, job: Job) -> None:
+        """Load a photo into the batch, unless it is done; restore the batch when it is full."""
+        loaded: Loaded | None = None
+        with self._failures_of([job]):
+            state = "new" if job.problem else self.results.state(job)
+            if state in ("done", "kept"):
+                (self.report.skipped if state == "done" else self.report.kept).append(job.source)
+                self.on_done(job)
+                return
+            loaded = load(job, self.runner, self.settings)
+        if loaded is None:
+            self.on_done(job)
+            return
+        self.report.add_notes(f"{job.source}: {note}" for note in loaded.photo.notes)
+        if self.batch and self.batch[0].shape != loaded.shape:
+            self.finish_batch()
+        self.batch.append(loaded)
+        if len(self.batch) >= self.settings.batch:
+            self.finish_batch()
+
+    def finish_batch(self) -> None:
+        """Restore the photos of the batch."""
+        batch, self.batch = self.batch, []
+        if not batch:
+            return
+        with self._failures_of([loaded.job for loaded in batch]):
+            self._restore_batch(batch)
+        for loaded in batch:
+            self.on_done(loaded.job)
+
+    @contextmanager
+    def _failures_of(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Turn an exception into the failure of the photos; raise StopRunError if the others cannot succeed either."""
+        try:
+            yield
+        except StopRunError:
+            raise
+        except Exception as error:  # whatever a decoder or a recipe raises, the other photos are restored
+            message, reason = failure_message(error, self.runner), full_disk(error)
+            for job in jobs:
+                self.report.failed.append((job.source, message))
+                self.report.traces[job.source] = traceback.format_exc()
+                if not reason:
+                    self.results.fail(job, message)
+            if reason:
+                raise StopRunError(reason) from error
+
+    def _restore_batch(self, batch: Sequence[Loaded]) -> None:
+        """Restore photos of the same shape and write all their samples."""
+        sources = [loaded.job.source for loaded in batch]
+        y = torch.cat([loaded.photo.tensor() for loaded in batch])
+        side_images = {name: torch.cat([loaded.side_images[name] for loaded in batch]) for name in batch[0].side_images}
+        failed: set[Path] = set()
+        first: Tensor | None = None
+        for number in range(len(batch[0].job.targets)):
+            seeds = [sample_seed(self.settings.seed, source.name, number) for source in sources]
+            started = time.monotonic()
+            results, notes = restore(self.runner, y, seeds, side_images)
+            seconds = (time.monotonic() - started) / len(batch)
+            if first is not None and torch.equal(results, first):
+                self.report.add_notes([f"{', '.join(map(str, sources))}: all samples are identical"])
+            first = results if number == 0 else None
+            for i, loaded in enumerate(batch):
+                if loaded.job.source in failed:
+                    continue
+                failed.add(loaded.job.source)
+                with self._failures_of([loaded.job]):
+                    self._write(loaded, number, results[i], Timed(seconds, tuple(notes[i])))
+                    failed.discard(loaded.job.source)
+        self.report.restored += [source for source in sources if source not in failed]
+
+    def _write(self, loaded: Loaded, number: int, result: Tensor, facts: Timed) -> None:
+        data, lost = encoded(loaded, result, loaded.job.targets[number], self.settings)
+        notes = (*facts.notes, *lost)
+        self.results.write(loaded.job, number, data, Timed(facts.seconds, notes))
+        self.report.add_notes(f"{loaded.job.source}: {note}" for note in notes)
+
+
 def run_jobs(
-    jobs: Sequence[Job],
+    plan: Plan,
     runner: Runner,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     on_done: Callable[[Job], None] = lambda job: None,
 ) -> RunReport:
     """Restore every photo; one that fails is listed in the report, and the others are still restored.
 
     Consecutive photos of the same shape are evaluated together, at most `settings.batch` of them. Every photo has a
-    separate seed, so that its result depends neither on the batch nor on the other photos.
+    separate seed, so that its result depends neither on the batch nor on the other photos. The run stops early, with a
+    report, at a full disk and at a KeyboardInterrupt.
 
     on_done: called after every job.
     """
-    report = RunReport()
-    for folder in {target.parent for job in jobs for target in job.targets}:
+    run = FolderRun(runner, settings, on_done)
+    run.report.failed += plan.failed
+    for folder in {target.parent for job in plan.jobs for target in job.targets}:
         remove_partial_files(folder)
-    batch: list[_Loaded] = []
+    try:
+        for job in plan.jobs:
+            run.add(job)
+        run.finish_batch()
+    except StopRunError as stop:
+        run.report.stopped = str(stop)
+    except KeyboardInterrupt as interrupt:
+        run.report.stopped = str(interrupt) or "interrupted"
+    _check_existence(plan.jobs, run.report)
+    return run.report
 
-    def finish_batch() -> None:
-        if batch:
-            _restore_batch(batch, runner, settings.seed, report)
-        for loaded in batch:
-            on_done(loaded.job)
-        batch.clear()
 
+def _check_existence(jobs: Sequence[Job], report: RunReport) -> None:
+    """Move photos whose results were deleted during the run from the restored to the failed ones."""
+    restored = set(report.restored)
     for job in jobs:
-        if job.done and not settings.overwrite:
-            report.skipped.append(job.source)
-            on_done(job)
-            continue
-        try:
-            loaded = _load(job, runner, settings.inverted)
-        except RestorekitError as error:
-            report.failed.append((job.source, str(error)))
-            on_done(job)
-            continue
-        report.add_notes(f"{job.source}: {note}" for note in loaded.photo.notes)
-        if batch and batch[0].shape != loaded.shape:
-            finish_batch()
-        batch.append(loaded)
-        if len(batch) >= settings.batch:
-            finish_batch()
-    finish_batch()
-    return report
+        missing = [target for target in job.targets if job.source in restored and not target.exists()]
+        if missing:
+            report.restored.remove(job.source)
+            report.failed.append((job.source, f"{missing[0]}: deleted during the run"))
 
 
-def _load(job: Job, runner: Runner, inverted: frozenset[str]) -> _Loaded:
-    """Read the photo, its JPEG tables and the side images of a job."""
-    photo = read_photo(job.source)
+def load(job: Job, runner: Runner, settings: Settings) -> Loaded:
+    """Read the photo, its JPEG tables and the side images of a job; ImageError if its targets cannot store it."""
     if job.problem:
         raise ImageError(job.problem)
+    photo = read_photo(job.source)
     side_images = file_tables(runner.recipe, runner.options.options, photo)
     for parameter in runner.recipe.side_images:
         if parameter.name in job.side_images and isinstance(parameter.spec, ImageOption):
             like = photo if parameter.spec.same_size else None
             path, where = job.side_images[parameter.name], f"--{parameter.name}"
             side = read_side_image(path, parameter.spec.channels, like, where)
-            side_images[parameter.name] = 1 - side if parameter.name in inverted else side
-    return _Loaded(job, photo, side_images)
+            side_images[parameter.name] = 1 - side if parameter.name in settings.inverted else side
+    for target in job.targets:
+        check_target(photo, target, settings.encoding)
+    return Loaded(job, photo, side_images)
 
 
-def _restore_batch(batch: Sequence[_Loaded], runner: Runner, seed: int, report: RunReport) -> None:
-    """Restore photos of the same shape and write all their samples."""
-    sources = [loaded.job.source for loaded in batch]
-    y = torch.cat([loaded.photo.tensor() for loaded in batch])
-    side_images = {name: torch.cat([loaded.side_images[name] for loaded in batch]) for name in batch[0].side_images}
-    failed: dict[Path, str] = {}
-    first: Tensor | None = None
-    for number in range(len(batch[0].job.targets)):
-        seeds = [sample_seed(seed, source.name, number) for source in sources]
-        try:
-            results = _restore(runner, y, seeds, side_images, sources, report)
-        except RestorekitError as error:
-            report.failed += [(source, str(error)) for source in sources]
-            return
-        if first is not None and torch.equal(results, first):
-            report.add_notes([f"{', '.join(map(str, sources))}: all samples are identical"])
-        first = results if number == 0 else None
-        for loaded, result in zip(batch, results, strict=True):
-            try:
-                written = loaded.photo.with_tensor(result)
-                write_photo(written, loaded.job.targets[number])
-            except RestorekitError as error:
-                failed[loaded.job.source] = str(error)
-                continue
-            report.add_notes(f"{loaded.job.source}: {note}" for note in written.notes[len(loaded.photo.notes) :])
-    report.failed += failed.items()
-    report.restored += [source for source in sources if source not in failed]
+def encoded(loaded: Loaded, result: Tensor, target: Path, settings: Settings) -> tuple[bytes, list[str]]:
+    """Return the file of a result (C, H, W) in the format of the target, and notes on what it does not keep."""
+    photo = loaded.photo.with_tensor(result)
+    data, lost = encode_photo(photo, target, settings.encoding)
+    return data, [*photo.notes[len(loaded.photo.notes) :], *lost]
 
 
-def _restore(
-    runner: Runner,
-    y: Tensor,
-    seeds: Sequence[int],
-    side_images: Mapping[str, Tensor],
-    sources: Sequence[Path],
-    report: RunReport,
-) -> Tensor:
-    """Run the recipe; warnings become notes on their photos, and running out of memory becomes an ImageError."""
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", RestorekitWarning)
-            results = runner.restore(y, seeds, side_images)
-    except torch.OutOfMemoryError as error:
-        raise ImageError(f"out of memory on {runner.engine.device}; reduce --tile or --batch") from error
+def restore(
+    runner: Runner, y: Tensor, seeds: Sequence[int], side_images: Mapping[str, Tensor]
+) -> tuple[Tensor, list[list[str]]]:
+    """Run the recipe on a batch; return the results and the notes on every image, from the recipe's warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RestorekitWarning)
+        results = runner.restore(y, seeds, side_images)
+    notes: list[list[str]] = [[] for _ in y]
     for warning in caught:
         message = warning.message
         if isinstance(message, RestorekitWarning):
-            photos = sources if message.image is None else [sources[message.image]]
-            report.add_notes(f"{photo}: {message}" for photo in photos)
+            for image in range(len(y)) if message.image is None else [message.image]:
+                notes[image].append(str(message))
         else:
             warnings.warn_explicit(message, warning.category, warning.filename, warning.lineno)
-    return results
+    return results, notes
+
+
+def failure_message(error: Exception, runner: Runner) -> str:
+    """Return one line that describes why a photo failed, with the position in the recipe of a plugin."""
+    text = " ".join(str(error).split())
+    if isinstance(error, RestorekitError):
+        return text
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in text:
+        return f"out of memory on {runner.engine.device}; reduce --tile or --batch"
+    file = inspect.getsourcefile(runner.recipe.function)
+    return f"{PluginError(error, None if file is None else Path(file))}; --debug shows the traceback"
+
+
+def full_disk(error: BaseException | None) -> str:
+    """Return why no photo can be written any more, or an empty string."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return FULL[error.errno]
+        error = error.__cause__
+    return ""
 
 
 def sample_seed(seed: int, name: str, number: int) -> int:

@@ -1,19 +1,20 @@
-"""Quantisation tables of JPEG files."""
+"""Quantisation tables and quality of JPEG files."""
 
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from restorekit.run.metadata import ORIENTATION
+from restorekit.run.metadata import ORIENTATION, TRANSPOSED
 
 BLOCK = 8
-# EXIF orientations that swap rows and columns.
-TRANSPOSED = (5, 6, 7, 8)
+# Lowest quality at which photos are written by default.
+MIN_QUALITY = 95
 
 
 def read_tables(image: JpegImageFile) -> NDArray[np.float32] | None:
@@ -48,6 +49,27 @@ def standard_tables(quality: int) -> NDArray[np.float32]:
     tables = read_tables(JpegImageFile(file))
     assert tables is not None
     return tables
+
+
+def quality_of(image: JpegImageFile) -> int:
+    """Return the lowest quality of libjpeg, at least 95, whose steps are nowhere larger than those of the file."""
+    luma = [image.quantization[table] for _, _, _, table in image.layer[:1]]
+    chroma = [image.quantization[table] for _, _, _, table in image.layer[1:]]
+    for quality in range(MIN_QUALITY, 100):
+        ours = _tables_at(quality)
+        pairs = [(ours[0], table) for table in luma] + [(ours[1], table) for table in chroma]
+        if all(np.less_equal(our, table).all() for our, table in pairs):
+            return quality
+    return 100
+
+
+@cache
+def _tables_at(quality: int) -> dict[int, list[int]]:
+    """Return the tables of luma (0) and chroma (1) that libjpeg writes at a quality."""
+    file = io.BytesIO()
+    Image.new("RGB", (BLOCK, BLOCK)).save(file, "JPEG", quality=quality)
+    file.seek(0)
+    return dict(JpegImageFile(file).quantization)
 
 
 def _stores_rgb(image: JpegImageFile) -> bool:

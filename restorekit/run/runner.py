@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ class Runner:
         options: options and side images of the recipe by name, as `Recipe.validate` takes them. The side
             images are only validated here; `restore` takes them as tensors.
         engine: device, precision and tile size; None for `make_engine()`.
+        on_windows: called with the number of windows that are done and their total, in every evaluation of the prior.
 
     Attributes:
         options: the validated options, and the side images as passed by the caller.
+        models: the prior ("model") and the models among the options by name, as passed by the caller.
     """
 
     def __init__(
@@ -44,12 +46,16 @@ class Runner:
         prior: Denoiser | str | Path | None = None,
         options: Mapping[str, Any] | None = None,
         engine: Engine | None = None,
+        on_windows: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.on_windows = recipe, on_windows
         self.options = recipe.validate(options or {})
         self.engine = make_engine() if engine is None else engine
-        if prior is None or isinstance(prior, str | Path):
-            prior = registry.load_prior(recipe.model if prior is None else prior)
+        prior = recipe.model if prior is None else prior
+        self.models: dict[str, Denoiser | NoisyClassifier | str | Path | None] = {"model": prior}
+        self.models |= {p.name: self.options.options[p.name] for p in recipe.options if isinstance(p.spec, ModelOption)}
+        if isinstance(prior, str | Path):
+            prior = registry.load_prior(prior)
         if not isinstance(prior, Denoiser):
             found = type(prior).__name__
             raise ModelError(f"{recipe.name}: the prior is a {found}, allowed: a Denoiser, a name or a path")
@@ -102,10 +108,10 @@ class Runner:
     def _fit(self, prior: Denoiser, channels: int, where: str) -> Tiled:
         """Return the prior for images of any size with that number of channels."""
         if channels == prior.info.channels:
-            return Tiled(prior, window=self.engine.tile)
+            return Tiled(prior, window=self.engine.tile, on_windows=self.on_windows)
         if (channels, prior.info.channels) != (1, 3):
             raise ModelError(f"{where}: the image has {channels} channels, but the prior has {prior.info.channels}")
-        return Tiled(Grey(prior), window=self.engine.tile)
+        return Tiled(Grey(prior), window=self.engine.tile, on_windows=self.on_windows)
 
 
 def label_index(info: PriorInfo, name: str, where: str) -> int:

@@ -99,7 +99,7 @@ def sample_cameras(count: int, generator: torch.Generator) -> Camera:
     log_shot = torch.log(torch.tensor([MIN_SHOT, MAX_SHOT]))
     shot = uniform(float(log_shot[0]), float(log_shot[1])).exp()
     read = (READ_SLOPE * shot.log() + READ_OFFSET + READ_DEVIATION * normal()).exp()
-    reduces, sharpens = uniform(0, 1) < 0.8, uniform(0, 1) < 0.4
+    reduces, sharpens = uniform(0, 1) < 0.9, uniform(0, 1) < 0.4
     return Camera(
         matrix=matrix / matrix.sum(2, keepdim=True),
         gains=gains,
@@ -107,10 +107,10 @@ def sample_cameras(count: int, generator: torch.Generator) -> Camera:
         shot=shot,
         read=read,
         gradient_corrected=uniform(0, 1) < 0.5,
-        luma_reduction=uniform(0, 1) * reduces,
-        chroma_reduction=uniform(0, 1) ** (1 / 6) * reduces,
+        luma_reduction=uniform(0, 1) ** (1 / 2) * reduces,
+        chroma_reduction=uniform(0, 1) ** (1 / 20) * reduces,
         luma_blur=uniform(0.5, 2),
-        chroma_blur=uniform(1, 5),
+        chroma_blur=uniform(2, 8),
         sharpening=uniform(0, 1.2) * sharpens,
         sharpening_blur=uniform(0.6, 1.5),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
+import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,12 +19,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from restorekit.core.files import IMAGE_SUFFIXES, find_images
+from restorekit.core.files import IMAGE_SUFFIXES, find_images, readable_formats
+from restorekit.core.signals import SIGNALS
 from restorekit.errors import TrainingError
 from restorekit.training.plan import DataPlan
 
 # Random numbers per crop: photo, row, column, flip, rotation, and an unused one.
 NUMBERS_PER_CROP = 6
+# Largest number of pixels of an image that was enlarged to the side of a crop.
+MAX_ENLARGED = 2**28
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -38,7 +43,7 @@ def find_photos(folder: Path) -> list[Path]:
 def decode(path: Path, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
     """Read a photo as (H, W, C) 8-bit values; see `fit`."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=readable_formats()) as image:
             return fit(image, plan, channels)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
@@ -66,6 +71,9 @@ def fit(image: Image.Image, plan: DataPlan, channels: int) -> NDArray[np.uint8]:
     scale = plan.crop / min(image.size)
     if scale > 1:
         size = (max(plan.crop, round(image.width * scale)), max(plan.crop, round(image.height * scale)))
+        if size[0] * size[1] > MAX_ENLARGED:
+            found = f"{image.width} x {image.height} pixels for data.crop = {plan.crop}"
+            raise TrainingError(f"found an image of {found}; allowed: an enlarged image of {MAX_ENLARGED} pixels")
         image = image.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image, dtype=np.uint8).reshape(image.height, image.width, channels)
 
@@ -137,7 +145,7 @@ def choose_photos(draw: Any, areas: NDArray[np.int64] | None, count: int) -> NDA
 def image_area(path: Path) -> int:
     """Return the number of pixels of an image file."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=readable_formats()) as image:
             return image.width * image.height
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
@@ -242,9 +250,20 @@ def batches(
     else:
         sampler = (list(range(start, start + count)) for start in itertools.count(first, stride))
         streamed = StreamedCrops(plan, channels, seed, classes)
-        source = iter(DataLoader(streamed, batch_sampler=_Sampler(sampler), num_workers=plan.workers))
+        source = iter(
+            DataLoader(
+                streamed, batch_sampler=_Sampler(sampler), num_workers=plan.workers, worker_init_fn=_start_worker
+            )
+        )
     for pixels, labels in source:
         yield pixels.to(device).float() / 127.5 - 1, None if classes is None else labels.to(device)
+
+
+def _start_worker(index: int) -> None:
+    """Let the main process decide about signals, which a terminal sends to the workers as well, and print nothing."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
 
 
 class _Sampler:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from restorekit.core.config import Config
 
-Positive = Annotated[float, Field(gt=0)]
+GreyLevels = Annotated[float, Field(ge=0.01, le=255)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Quality = Annotated[float, Field(ge=1, le=100)]
 # With degradations, a crop of the plan is reduced to half of its side (REDUCTION), less MARGIN pixels: 8, the side of a
@@ -29,10 +29,10 @@ class DegradationPlan(Config):
     """Fraction of crops that are grey."""
     reduced_share: Share = 0.8
     """Fraction of crops that are scaled down by 2, which removes most of the noise of the training photos."""
-    enlarged_share: Share = 0.6
+    enlarged_share: Share = 0.7
     """Fraction of these that are enlarged again by up to 3, since photos at the full size of a camera have no detail at
     the scale of a pixel."""
-    gaussian_sigma: tuple[Positive, Positive] = (1.0, 60.0)
+    gaussian_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 60.0)
     """Smallest and largest level of white noise in 8-bit grey levels, uniform in its logarithm."""
     jpeg_quality: tuple[Quality, Quality] = (8, 60)
     """Range of the quality of crops with JPEG compression only, uniform."""

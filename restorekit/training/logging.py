@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +45,9 @@ class Report:
     ) -> None:
         self.bar.stop()
         if self.writer is not None:
-            self.writer.close()
+            # A failed write of the logs was raised by `log`, or is not worth an error after the last step.
+            with contextlib.suppress(OSError):
+                self.writer.close()
 
     def log(self, step: int, images: int, loss: float, lr: float) -> None:
         """Log the mean loss since the last call, the learning rate, and the number of images per second."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import TorchDynamoPlugin
-from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
-from restorekit.core.files import atomic_path
 from restorekit.core.noise import image_seed
+from restorekit.core.signals import stop_on_signals
 from restorekit.errors import TrainingError
-from restorekit.models.config import ModelConfig
 from restorekit.models.files import WEIGHTS, save_weights
+from restorekit.training.checkpoint import CHECKPOINT, Progress, read_checkpoint, restore, write_checkpoint
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
 from restorekit.training.logging import Report, write_card
@@ -29,20 +30,21 @@ from restorekit.training.optimizers import build_optimizer
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
 from restorekit.training.transfer import start_from
 
-CHECKPOINT = "checkpoint.pt"
-# Keys of a plan that may change when a run is resumed: except steps, they do not affect the computation.
-FREE_ON_RESUME = {
-    "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"},
-    "data": {"folder", "download", "cache", "workers"},
-}
 
+@dataclass(frozen=True)
+class Result:
+    """How a training run ended.
 
-@dataclass
-class Progress:
-    """Number of optimizer steps and of training images so far."""
+    Attributes:
+        step, steps: number of steps that are done, and of the plan.
+        exit_code: 0; 128 + the number of the signal that stopped the run.
+        is_main: True on the process that writes the files.
+    """
 
-    step: int = 0
-    images: int = 0
+    step: int
+    steps: int
+    exit_code: int
+    is_main: bool
 
 
 def learning_rate(plan: OptimizerPlan, steps: int, step: int) -> float:
@@ -78,22 +80,24 @@ class Trainer:
         self.model, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
         self.progress = Progress()
         if saved is not None:
-            self.ema.average.load_state_dict(saved["ema"])
-            self.objective.load_state_dict(saved["objective"])
-            optimizer.load_state_dict(saved["optimizer"])
-            self.progress = Progress(**saved["progress"])
+            modules = {"ema": self.ema.average, "objective": self.objective}
+            self.progress = restore(saved, output / CHECKPOINT, modules, optimizer)
+        self.has_dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in prior.modules())
         self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
 
-    def run(self, max_minutes: float | None = None) -> Progress:
-        """Train to the last step of the plan or for `max_minutes`; write weights, card and checkpoint to `output`."""
+    def run(self, max_minutes: float | None = None) -> Result:
+        """Train to the last step of the plan or for `max_minutes`; write weights, card and checkpoint to `output`.
+
+        SIGINT and SIGTERM stop the run after the step in progress, on every process after the same one.
+        """
         self.output.mkdir(parents=True, exist_ok=True)
         plan, main = self.plan.run, self.accelerator.is_main_process
+        crops = self._crops()
         stop_at = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
         saved_at = sampled_at = time.monotonic()
-        with Report(self.output, plan.steps, self.progress.step, enabled=main) as report:
-            crops = self._crops()
+        with Report(self.output, plan.steps, self.progress.step, enabled=main) as report, stop_on_signals() as stop:
             losses: list[Tensor] = []
-            while self.progress.step < plan.steps and not self._any(time.monotonic() >= stop_at):
+            while self.progress.step < plan.steps and not self._any(stop.requested or time.monotonic() >= stop_at):
                 losses.append(self._step(crops))
                 if len(losses) == plan.log_steps or self.progress.step == plan.steps:
                     report.log(self.progress.step, self.progress.images, self._checked(losses), self._rate())
@@ -106,7 +110,7 @@ class Trainer:
                     sampled_at = time.monotonic()
             if main:
                 self.save(losses)
-        return self.progress
+        return Result(self.progress.step, plan.steps, stop.exit_code, main)
 
     def save(self, losses: list[Tensor]) -> None:
         """Write weights, card and checkpoint, each atomically; raise TrainingError if a recent loss is not finite."""
@@ -116,18 +120,18 @@ class Trainer:
         write_card(self.output, self.plan, self.progress.step, self.progress.images)
         state = {
             "plan": self.plan.model_dump(mode="json"),
-            "progress": vars(self.progress),
+            "progress": self.progress.model_dump(),
             "objective": self.objective.state_dict(),
             "ema": self.ema.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        with atomic_path(self.output / CHECKPOINT) as part:
-            torch.save(state, part)
+        write_checkpoint(self.output / CHECKPOINT, state)
 
-    def _crops(self) -> Any:
+    def _crops(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the crops from the current step on; the photos are read before this returns."""
         plan, processes = self.plan.run, self.accelerator.num_processes
         block = plan.batch * processes
-        return batches(
+        crops = batches(
             self.plan.data,
             channels=self.plan.model.channels,
             seed=plan.seed,
@@ -137,8 +141,9 @@ class Trainer:
             stride=block,
             classes=self.plan.model.classes,
         )
+        return itertools.chain([next(crops)], crops)
 
-    def _step(self, crops: Any) -> Tensor:
+    def _step(self, crops: Iterator[tuple[Tensor, Tensor | None]]) -> Tensor:
         """Perform one optimizer step; return the mean loss on the device."""
         plan, step = self.plan, self.progress.step
         total = torch.zeros((), device=self.accelerator.device)
@@ -147,7 +152,8 @@ class Trainer:
         for part in range(plan.run.accumulate):
             with self.accelerator.accumulate(self.wrapped):
                 clean, label = next(crops)
-                loss = self.wrapped(clean, label, self._generator(part))
+                with self._seeded_dropout(part):
+                    loss = self.wrapped(clean, label, self._generator(part))
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     limit = math.inf if plan.optimizer.clip is None else plan.optimizer.clip
@@ -164,9 +170,23 @@ class Trainer:
 
     def _generator(self, part: int) -> torch.Generator:
         """Return the generator of one accumulation step on one process, independent of the history of the run."""
+        return torch.Generator(self.accelerator.device).manual_seed(self._seed("step", part))
+
+    @contextlib.contextmanager
+    def _seeded_dropout(self, part: int) -> Iterator[None]:
+        """Make dropout, which uses the global generators, independent of the history of the run as well."""
+        if not self.has_dropout:
+            yield
+            return
+        device = self.accelerator.device
+        with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
+            torch.manual_seed(self._seed("dropout", part))
+            yield
+
+    def _seed(self, name: str, part: int) -> int:
+        """Return the seed of one accumulation step on one process."""
         index = (self.progress.step * self.plan.run.accumulate + part) * self.accelerator.num_processes
-        seed = image_seed(self.plan.run.seed, f"step {index + self.accelerator.process_index}")
-        return torch.Generator(self.accelerator.device).manual_seed(seed)
+        return image_seed(self.plan.run.seed, f"{name} {index + self.accelerator.process_index}")
 
     def _checked(self, losses: list[Tensor]) -> float:
         if not losses:
@@ -193,27 +213,11 @@ class Trainer:
 
     def _saved_state(self, resume: bool) -> dict[str, Any] | None:
         path = self.output / CHECKPOINT
-        if not resume:
-            if path.exists():
-                raise TrainingError(f"{path} exists; --resume continues from it, another --output starts a new run")
-            return None
-        if not path.exists():
-            raise TrainingError(f"--resume: {path} does not exist")
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        try:
-            # Plans written before optimizer.name existed were trained by AdamW.
-            saved["plan"]["optimizer"].setdefault("name", "adamw")
-            previous = Plan.model_validate(saved["plan"])
-            saved["objective"]
-        except (KeyError, ValidationError) as error:
-            text = f"--resume: {path} was written by another version of restorekit; --init-from accepts its weights"
-            raise TrainingError(text) from error
-        before, now = _flat(_fixed(previous)), _flat(_fixed(self.plan))
-        changed = [key for key in now if now[key] != before.get(key)]
-        if changed:
-            hint = f" (previously {before['optimizer.name']!r})" if "optimizer.name" in changed else ""
-            raise TrainingError(f"--resume: the plan differs from that of {path} in {', '.join(changed)}{hint}")
-        return saved
+        if resume:
+            return read_checkpoint(path, self.plan)
+        if path.exists():
+            raise TrainingError(f"{path} exists; --resume continues from it, another --output starts a new run")
+        return None
 
 
 def _accelerator(run: RunPlan) -> Accelerator:
@@ -228,19 +232,6 @@ def _accelerator(run: RunPlan) -> Accelerator:
     )
 
 
-def _fixed(plan: Plan) -> dict[str, Any]:
-    """Return the part of a plan that may not change when a run is resumed."""
-    return plan.model_dump(mode="json", exclude={"card": True, **FREE_ON_RESUME})
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    pairs = (
-        _flat(value, f"{prefix}{key}.").items() if isinstance(value, dict) else [(prefix + key, value)]
-        for key, value in tree.items()
-    )
-    return dict(itertools.chain.from_iterable(pairs))
-
-
 def train(
     plan: Plan,
     output: Path,
@@ -248,7 +239,22 @@ def train(
     resume: bool = False,
     init_from: Path | None = None,
     max_minutes: float | None = None,
-) -> ModelConfig:
-    """Train according to a plan; write `model.safetensors`, `README.md`, `checkpoint.pt` and logs to `output`."""
-    Trainer(plan, output, resume=resume, init_from=init_from).run(max_minutes)
-    return plan.model
+) -> Result:
+    """Train according to a plan; write `model.safetensors`, `README.md`, `checkpoint.pt` and logs to `output`.
+
+    TrainingError if a file cannot be written, or if there is not enough memory; a complete checkpoint is then kept.
+    """
+    try:
+        return Trainer(plan, output, resume=resume, init_from=init_from).run(max_minutes)
+    except OSError as error:
+        raise TrainingError(f"{output}: {error}; the previous checkpoint, if any, is kept") from error
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        hint = "lower run.batch, data.crop or model.net, or set data.cache=false"
+        raise TrainingError(f"not enough memory; {hint}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The allocator of the CPU raises RuntimeError.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

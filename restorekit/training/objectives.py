@@ -170,6 +170,10 @@ class BlindDenoising(nn.Module):
         super().__init__()
         assert plan.degradation is not None
         self.trained, self.plan, self.degradation = trained, plan, plan.degradation
+        if plan.loss.objective == "sigma":
+            # Distributed training requires a gradient of every parameter that has one.
+            for name, parameter in trained.net.named_parameters():
+                parameter.requires_grad_(name.startswith("noise_estimator."))
 
     def forward(self, clean: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
         """Return the loss; see the module docstring."""

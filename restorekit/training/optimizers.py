@@ -29,6 +29,37 @@ def build_optimizer(plan: OptimizerPlan, parameters: Iterable[Tensor]) -> Optimi
     return Muon(parameters, lr=plan.lr, momentum=plan.momentum, betas=plan.betas, weight_decay=plan.weight_decay)
 
 
+def check_state(optimizer: Optimizer, saved: Any) -> None:
+    """Raise ValueError if a saved state dict does not fit the parameters of an optimizer of `build_optimizer`."""
+    expected = optimizer.state_dict()["param_groups"]
+    try:
+        groups = [group["params"] for group in saved["param_groups"]]
+        states = dict(saved["state"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("optimizer is not the state of an optimizer") from error
+    if groups != [group["params"] for group in expected]:
+        raise ValueError("optimizer: found other parameter groups")
+    for group, own in zip(expected, optimizer.param_groups, strict=True):
+        names = {"momentum"} if own.get("matrices") else {"step", "exp_avg", "exp_avg_sq"}
+        for index, parameter in zip(group["params"], own["params"], strict=True):
+            state = states.pop(index, None)
+            if state is not None and not (isinstance(state, dict) and state.keys() == names):
+                allowed = ", ".join(sorted(names))
+                raise ValueError(f"optimizer: found an invalid state of parameter {index}, allowed: {allowed}")
+            for name, value in (state or {}).items():
+                if not _is_valid(value, () if name == "step" else parameter.shape):
+                    raise ValueError(f"optimizer: {name} of parameter {index} is invalid")
+    if states:
+        raise ValueError("optimizer: found states of unknown parameters")
+
+
+def _is_valid(value: Any, shape: tuple[int, ...]) -> bool:
+    """Return True for a finite real tensor of the shape; for shape (), a number is also valid."""
+    if isinstance(value, Tensor):
+        return value.shape == shape and not value.is_complex() and bool(value.isfinite().all())
+    return shape == () and isinstance(value, int | float) and math.isfinite(value)
+
+
 def matrix_shape(weight: Tensor) -> tuple[int, int]:
     """Return the outputs and inputs of a weight; a convolution weight (O, I, kh, kw) is a matrix O x (I * kh * kw)."""
     if weight.ndim < 2 or weight.numel() == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, model_validator
 
 from restorekit.core.config import Config
@@ -14,6 +15,16 @@ from restorekit.training.noise_masks import KINDS as MASK_KINDS
 from restorekit.training.noise_masks import Kind as MaskKind
 
 Positive = Annotated[float, Field(gt=0)]
+# The upper bounds of a plan only exclude mistakes. Mean and standard deviation of log sigma, and the exponents of a
+# weight, are bounded so that float32 can represent the result.
+LogSigma = Annotated[float, Field(ge=-20, le=20)]
+LogSpread = Annotated[float, Field(gt=0, le=5)]
+Exponent = Annotated[float, Field(gt=0, le=10)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+# One line without control characters.
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+MAX_STEPS, MAX_BATCH, MAX_CROP, MAX_SIDE = 10**9, 2**16, 2048, 10**6
+MAX_PARAMETERS = 10**10
 # Default momentum of Muon (Jordan et al. 2024).
 MOMENTUM = 0.95
 
@@ -28,11 +39,11 @@ class DataPlan(Config):
     """A folder of photos, or the training split of a dataset of torchvision."""
     download: bool = False
     """Whether to download a named dataset that does not exist yet."""
-    center: int | None = Field(None, ge=8)
+    center: int | None = Field(None, ge=8, le=MAX_SIDE)
     """Side of the center crop that is taken first, at most that of the image; null for none."""
-    resize: int | None = Field(None, ge=8)
+    resize: int | None = Field(None, ge=8, le=MAX_CROP)
     """Side to which that crop is resized; null for none."""
-    crop: int = Field(64, ge=8)
+    crop: int = Field(64, ge=8, le=MAX_CROP)
     flip: bool = True
     rotate: bool = True
     """Whether to rotate by multiples of 90 degrees."""
@@ -46,7 +57,7 @@ class DataPlan(Config):
     cache: bool = True
     """Whether to decode every image once and keep it as 8-bit values on the training device; otherwise workers decode
     the image of each crop."""
-    workers: int = Field(2, ge=0)
+    workers: int = Field(2, ge=0, le=256)
 
     @model_validator(mode="after")
     def _check_dataset(self) -> DataPlan:
@@ -62,19 +73,19 @@ class NoisePlan(Config):
 
     distribution: Literal["uniform-t", "lognormal"] = "uniform-t"
     """uniform-t is Ho et al.'s, and Song and Ermon's on their levels; lognormal is Karras et al.'s (2022, table 1)."""
-    mean: float = -1.2
-    std: Positive = 1.2
+    mean: LogSigma = -1.2
+    std: LogSpread = 1.2
     """Mean and standard deviation of log sigma."""
     uniform_share: float = Field(0.0, ge=0, le=1)
     """Fraction of levels that are sampled uniformly from the trained steps instead of the lognormal distribution."""
     partial_share: float = Field(0.0, ge=0, le=1)
     """Fraction of crops with some clean pixels (see `training/noise_masks.py`); requires model.partial_noise."""
-    partial_mean: float = -0.4
-    partial_std: Positive = 1.0
+    partial_mean: LogSigma = -0.4
+    partial_std: LogSpread = 1.0
     """Mean and standard deviation of log sigma in these crops."""
-    partial_masks: tuple[MaskKind, ...] = Field(MASK_KINDS, min_length=1)
+    partial_masks: tuple[MaskKind, ...] = Field(MASK_KINDS, min_length=1, max_length=100)
     """Kinds of noise masks; a kind that is listed more often is sampled more often."""
-    partial_ceiling: Positive = 0.4
+    partial_ceiling: float = Field(0.4, ge=1e-4, le=1e4)
     """Squared errors of D in these crops have a weight of at least 1 / partial_ceiling^2, to emphasize large holes."""
     unknown_share: float = Field(0.0, ge=0, le=1)
     """Fraction of these crops in which the other pixels are unknown (sigma = inf); requires model.passes."""
@@ -94,10 +105,10 @@ class LossPlan(Config):
     of names plus one."""
     norm: Literal["l2", "l1"] = "l2"
     weighting: Literal["simple", "p2", "min-snr"] = "simple"
-    p2_gamma: Positive = 1.0
-    p2_k: Positive = 1.0
+    p2_gamma: Exponent = 1.0
+    p2_k: float = Field(1.0, ge=1e-4, le=1e4)
     """Choi et al. 2022 (arXiv 2204.00227, equation 8)."""
-    snr_gamma: Positive = 5.0
+    snr_gamma: float = Field(5.0, ge=1e-4, le=1e4)
     """Hang et al. 2023 (arXiv 2303.09556, section 3.4)."""
 
 
@@ -107,17 +118,17 @@ class OptimizerPlan(Config):
     name: Literal["muon", "adamw"] = "muon"
     """muon updates weights of at least 16 x 16 by orthogonalized momentum (Jordan et al. 2024) and all others by AdamW;
     adamw updates all by AdamW."""
-    lr: Positive = 4e-4
+    lr: float = Field(4e-4, gt=0, le=10)
     """Learning rate; both kinds of updates of muon have about the same size (Liu et al. 2025, arXiv 2502.16982)."""
     momentum: float = Field(MOMENTUM, ge=0, lt=1)
     """Nesterov momentum of muon."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Betas of AdamW."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay of all parameters."""
-    clip: Positive | None = 1.0
+    clip: float | None = Field(1.0, ge=1e-6, le=1e9)
     """Largest gradient norm; null for none."""
-    warmup: int = Field(200, ge=0)
+    warmup: int = Field(200, ge=0, le=MAX_STEPS)
     decay: Literal["cosine", "linear", "none"] = "cosine"
     """Schedule of the learning rate; cosine and linear reach zero at the last step."""
 
@@ -127,22 +138,25 @@ class OptimizerPlan(Config):
             raise ValueError(
                 f"optimizer.momentum is {self.momentum:g}, but optimizer.name is 'adamw'; allowed: {MOMENTUM:g}"
             )
+        if self.lr * self.weight_decay > 1:
+            product = f"{self.lr:g} * {self.weight_decay:g}"
+            raise ValueError(f"optimizer.lr * optimizer.weight_decay is {product}, allowed: 1 or less")
         return self
 
 
 class RunPlan(Config):
     """Length, batch size, precision and output."""
 
-    steps: int = Field(ge=1)
-    batch: int = Field(16, ge=1)
+    steps: int = Field(ge=1, le=MAX_STEPS)
+    batch: int = Field(16, ge=1, le=MAX_BATCH)
     """Batch size per process and backward pass; an optimizer step uses `accumulate` of them per process."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1, le=MAX_BATCH)
     ema: float = Field(0.999, ge=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     channels_last: bool = True
     compile: bool = False
-    seed: int = 0
-    log_steps: int = Field(20, ge=1)
+    seed: int = Field(0, ge=0, lt=2**63)
+    log_steps: int = Field(20, ge=1, le=MAX_STEPS)
     save_minutes: Positive = 10.0
     sample_minutes: Positive | None = 30.0
     """Interval of the sample grids (DDIM); null for none."""
@@ -152,8 +166,8 @@ class RunPlan(Config):
 class CardPlan(Config):
     """Texts of the model card."""
 
-    name: str
-    license: str = "apache-2.0"
+    name: Line
+    license: Line = "apache-2.0"
     data: str
     """Sources and terms of the training data."""
 
@@ -175,6 +189,7 @@ class Plan(Config):
     def _check_consistency(self) -> Plan:
         if self.data.crop % self.model.net.factor:
             raise ValueError(f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}")
+        self._check_network()
         self._check_labels()
         self._check_degradation()
         if self.loss.objective == "sliced" and (self.loss.norm, self.loss.weighting) != ("l2", "simple"):
@@ -197,6 +212,16 @@ class Plan(Config):
             share = f"{self.noise.unknown_share:g}"
             raise ValueError(f"noise.unknown_share is {share}, but model.passes is {passes}; allowed: both or neither")
         return self
+
+    def _check_network(self) -> None:
+        if self.model.channels not in (1, 3):
+            raise ValueError(f"model.channels is {self.model.channels}, allowed in training: 1 or 3")
+        if isinstance(self.model, NoisyClassifierConfig) and self.data.crop != self.model.size:
+            raise ValueError(f"data.crop is {self.data.crop}, allowed with model.net.size: {self.model.size}")
+        with torch.device("meta"):
+            count = sum(parameter.numel() for parameter in self.model.build_net().parameters())
+        if count > MAX_PARAMETERS:
+            raise ValueError(f"model.net has {count:.2g} parameters, allowed: {MAX_PARAMETERS:.2g} or less")
 
     def _check_degradation(self) -> None:
         if (self.degradation is not None) != self.model.blind:

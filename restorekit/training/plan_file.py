@@ -6,11 +6,11 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from restorekit.errors import OptionError, unknown
+from restorekit.errors import OptionError, shortened, unknown
 from restorekit.models.config import EpsilonConfig, NoisyClassifierConfig, ScoreConfig
 from restorekit.training.plan import Plan
 
@@ -79,22 +79,23 @@ def _explain(error: ValidationError) -> str:
     """Describe the first problem of a plan in one line."""
     first = error.errors()[0]
     *parents, last = [str(part) for part in first["loc"]] or ["plan"]
-    keys = _keys(parents)
+    sections = parents
     parents = [part for part in parents if part not in FAMILIES]
     where = ".".join([*parents, last])
     if first["type"] == "extra_forbidden":
-        return unknown("key", last, keys, ".".join(parents) or "the plan")
+        return unknown("key", last, _keys(sections), ".".join(parents) or "the plan")
     if first["type"] == "missing":
         return f"{where} is missing"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
-    return f"{where}: {first['msg']} (found {json.dumps(first['input'], default=str)})"
+    return f"{where}: {first['msg']} (found {shortened(json.dumps(first['input'], default=str))})"
 
 
 def _keys(parents: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Plan
     for parent in parents:
         annotation = FAMILIES[parent] if parent in FAMILIES else model.model_fields[parent].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        for kind in (annotation, *get_args(annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
     return list(model.model_fields)

@@ -62,9 +62,12 @@ def test_denoise_a_folder(restorekit, model: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "out") in out
     with Image.open(tmp_path / "out" / "sub" / "b.jpg") as back:
         assert (back.size, back.mode, back.format) == ((24, 20), "L", "JPEG")
-    code, out, _ = restorekit("denoise", tmp_path / "in", "--model", model, "-o", tmp_path / "out")
+    code, out, _ = restorekit("denoise", tmp_path / "in", "--sigma", "25", "--model", model, "-o", tmp_path / "out")
     assert code == 0
     assert "2 skipped because results exist" in out
+    code, out, _ = restorekit("denoise", tmp_path / "in", "--sigma", "20", "--model", model, "-o", tmp_path / "out")
+    assert code == 0
+    assert "2 restored" in out
 
 
 @pytest.mark.parametrize("mode", ["mean", "sample"])

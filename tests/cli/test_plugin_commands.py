@@ -333,7 +333,6 @@ def test_a_file_with_several_recipes_requires_a_choice(file: Path, restorekit, t
         ("import sys\n\nsys.exit('no')\n", "line 3: SystemExit: no"),
         ("x = 1\n", "no recipe in this file; allowed: a function with @rk.recipe(NAME)"),
         (GOOD.replace("amount:", "seed:"), "every recipe has an option 'seed'"),
-        (SLIP, "line 9: NameError: name 'amuont' is not defined"),
     ],
 )
 def test_an_error_in_a_file_is_reported_with_its_line(
@@ -347,6 +346,18 @@ def test_an_error_in_a_file_is_reported_with_its_line(
     assert line.startswith("error: ")
     assert str(file) in line or "recipe 'lighten'" in line
     assert message in line
+
+
+def test_an_error_of_a_recipe_in_a_file_is_the_failure_of_the_photo(file: Path, restorekit, tmp_path: Path) -> None:
+    file.write_text(SLIP)
+    model, photo = small_model(tmp_path / "model"), save(tmp_path / "a.png", 8, 8, 3)
+    code, _, err = restorekit("run", file, photo, "--model", model)
+    assert code == 1
+    text = f"NameError: name 'amuont' is not defined ({file}, line 9)"
+    assert err == f"failed: {photo}: {text}; --debug shows the traceback\n"
+    code, _, err = restorekit("run", file, photo, "--model", model, "--debug")
+    assert "Traceback (most recent call last)" in err
+    assert err.splitlines()[-1] == "NameError: name 'amuont' is not defined"
 
 
 @pytest.mark.parametrize(

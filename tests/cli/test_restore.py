@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restorekit.cli.restore import _location
+from restorekit.cli.report import _location
 from restorekit.plugins.discovery import recipes
 from restorekit.testing import GaussianPrior, run_command
 from tests.plugins.test_discovery import GOOD

@@ -250,41 +250,9 @@ def test_wrong_checksum_in_16_bit_png_is_an_error(tmp_path: Path) -> None:
         read_photo(path)
 
 
-@pytest.mark.parametrize("planar", [False, True])
-def test_16_bit_tiff_is_read_in_both_planar_configurations(tmp_path: Path, planar: bool) -> None:
-    values = pixels(7, 5, 3, top=65535)
-    stored = values.transpose(2, 0, 1) if planar else values
-    config = "separate" if planar else "contig"
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=config)
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, values)
-
-
-def test_16_bit_tiff_with_white_as_zero_is_inverted(tmp_path: Path) -> None:
-    values = pixels(7, 5, top=65535)
-    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels[..., 0], 65535 - values)
-
-
-def test_premultiplied_alpha_is_refused(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", pixels(7, 5, 4, top=65535), photometric="rgb", extrasamples=["assocalpha"])
-    with pytest.raises(ImageError, match="premultiplied"):
-        read_photo(tmp_path / "a.tif")
-
-
-@pytest.mark.parametrize("cut", [False, True])
-def test_damaged_16_bit_tiff_is_an_error(tmp_path: Path, cut: bool) -> None:
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, pixels(90, 90, 3, top=65535), photometric="rgb", compression="deflate")
-    data = bytearray(path.read_bytes())
-    path.write_bytes(data[: len(data) // 2] if cut else data[:8] + bytes(40) + data[48:])
-    with pytest.raises(ImageError, match=r"a\.tif: (damaged|not a readable image)"):
-        read_photo(path)
-
-
 def test_unwritable_targets_raise_an_error_and_leave_no_files(tmp_path: Path) -> None:
-    photo = Photo(pixels(4, 4, 3), exif=b"Exif\0\0" + bytes(70_000))
-    with pytest.raises(ImageError, match=r"a\.jpg: cannot be written"):
-        write_photo(photo, tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"a\.tif: cannot be written"):
+        write_photo(Photo(pixels(4, 4, 3), exif=b"no EXIF"), tmp_path / "a.tif")
     (tmp_path / "file").write_text("")
     with pytest.raises(ImageError, match="cannot be written"):
         write_photo(Photo(pixels(4, 4, 3)), tmp_path / "file" / "a.png")

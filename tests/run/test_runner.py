@@ -230,8 +230,8 @@ def test_recipe_receives_labels_and_models(tmp_path: Path) -> None:
         assert runner.restore(y[:, :1], [0, 1]).shape == (2, 1, 40, 24)
     assert between.validate({"label": "sea"}).options["other"] == "ddpm-photo"
     save(tmp_path / "in" / "a.png", 20, 20, 3)
-    jobs = plan_jobs([tmp_path / "in"], tmp_path / "out", between, {})
-    assert not run_jobs(jobs, Runner(between, conditional(), {"label": "sea", "other": str(small)}, ENGINE)).failed
+    plan = plan_jobs([tmp_path / "in"], tmp_path / "out", between, {})
+    assert not run_jobs(plan, Runner(between, conditional(), {"label": "sea", "other": str(small)}, ENGINE)).failed
     for label, wrong, error, message in [
         ("seas", conditional(), OptionError, "unknown class 'seas'. Did you mean 'sea'"),
         ("sea", GaussianPrior(), ModelError, "the prior has no classes; priors with classes"),

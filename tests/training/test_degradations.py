@@ -341,6 +341,15 @@ def test_sigma_objective_is_the_error_of_the_estimate_alone(tmp_path: Path) -> N
     torch.testing.assert_close(loss, wrong.square().mean())
 
 
+def test_sigma_objective_trains_the_estimator_alone(tmp_path: Path) -> None:
+    prior = blind_plan(tmp_path).model.build()
+    objective = objective_for(prior, blind_plan(tmp_path, loss={"objective": "sigma"}))
+    objective(photos(2, 64), None, seeded()).backward()
+    trained = {name for name, parameter in prior.net.named_parameters() if parameter.requires_grad}
+    assert trained == {name for name, parameter in prior.net.named_parameters() if parameter.grad is not None}
+    assert {name.split(".")[0] for name in trained} == {"noise_estimator"}
+
+
 def test_gradient_of_the_blind_loss_reaches_the_network(tmp_path: Path) -> None:
     prior = blind_plan(tmp_path).model.build()
     objective = objective_for(prior, blind_plan(tmp_path))

@@ -1,0 +1,128 @@
+"""The printed report of a run over photos, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from restorekit.core.recipe import Recipe
+from restorekit.errors import printable
+
+if TYPE_CHECKING:
+    from restorekit.run.plan import Plan
+    from restorekit.run.runner import Runner
+    from restorekit.run.settings import RunReport
+
+LOSSY = (".jpg", ".jpeg")
+
+
+def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, out: Any) -> None:
+    """Print notes and failures to standard error and a summary to `out`.
+
+    debug: whether to print the traceback of every failure.
+    """
+    if plan.skipped:
+        print(f"skipped: {printable(plan.skipped_text)}", file=sys.stderr)
+    for note in notes(recipe, plan, report):
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for source, message in report.failed:
+        text = message if str(source) in message else f"{source}: {message}"
+        print(f"failed: {printable(text)}", file=sys.stderr)
+        if debug and source in report.traces:
+            print(report.traces[source], file=sys.stderr, end="")
+    summary = [f"{len(report.restored)} restored{printable(_location(_targets(plan, report)))}"]
+    if report.skipped:
+        summary.append(f"{len(report.skipped)} skipped because results exist (--overwrite restores them again)")
+    if report.kept:
+        summary.append(f"{len(report.kept)} kept although the photo, the options or the models have changed")
+    if report.failed:
+        summary.append(f"{len(report.failed)} failed")
+    print(f"{recipe.name}: {', '.join(summary)}", file=out)
+    if report.stopped:
+        count = len(report.restored) + len(report.skipped) + len(report.kept)
+        print(
+            f"{recipe.name}: {report.stopped}; {count} of {len(plan.jobs)} done; the same command resumes",
+            file=sys.stderr,
+        )
+
+
+def report_json(recipe: Recipe, plan: Plan, report: RunReport) -> str:
+    """Return the report as JSON."""
+    targets = {job.source: [str(target) for target in job.targets] for job in plan.jobs}
+    record = {
+        "recipe": recipe.name,
+        "restored": [{"source": str(source), "outputs": targets[source]} for source in report.restored],
+        "skipped": [{"source": str(source), "outputs": targets[source]} for source in report.skipped],
+        "kept": [{"source": str(source), "outputs": targets[source]} for source in report.kept],
+        "failed": [{"source": str(source), "error": message} for source, message in report.failed],
+        "left_out": [{"path": str(path), "kind": kind} for path, kind in plan.skipped],
+        "notes": notes(recipe, plan, report),
+        "stopped": report.stopped or None,
+        "photos": len(plan.jobs),
+    }
+    return json.dumps(record, indent=2)
+
+
+def plan_text(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
+    """Return the settings of a run and what it would do with every photo, one line each; see `planned`."""
+    name, engine = runner.recipe.name, runner.engine
+    models = ", ".join(f"{option} {model}" for option, model in runner.models.items())
+    options = ", ".join(f"{option} {value}" for option, value in _options(runner).items())
+    lines = [f"{name}: {options or 'no options'}; {models}; {engine.device}, {engine.precision}"]
+    for job, state in zip(plan.jobs, states, strict=True):
+        sides = "".join(f" ({side} {path})" for side, path in job.side_images.items())
+        lines.append(f"{state}  {job.source}{sides} -> {', '.join(map(str, job.targets))}")
+    lines += [f"failed: {reason}  {path}" for path, reason in plan.failed]
+    if plan.skipped:
+        lines.append(f"skipped: {plan.skipped_text}")
+    return "\n".join(map(printable, [*lines, f"{name}: {len(plan.jobs)} photos, nothing was written"]))
+
+
+def plan_json(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
+    """Return the settings of a run and what it would do with every photo as JSON."""
+    photos = [
+        {
+            "source": str(job.source),
+            "outputs": [str(target) for target in job.targets],
+            "side_images": {name: str(path) for name, path in job.side_images.items()},
+            "state": state,
+        }
+        for job, state in zip(plan.jobs, states, strict=True)
+    ]
+    engine = {"device": str(runner.engine.device), "precision": runner.engine.precision, "tile": runner.engine.tile}
+    models = {name: str(model) for name, model in runner.models.items()}
+    settings = {"recipe": runner.recipe.name, "options": _options(runner), "models": models, "engine": engine}
+    left_out = [{"path": str(path), "kind": kind} for path, kind in plan.skipped]
+    failed = [{"source": str(path), "error": reason} for path, reason in plan.failed]
+    return json.dumps({**settings, "photos": photos, "left_out": left_out, "failed": failed}, indent=2, default=str)
+
+
+def _options(runner: Runner) -> dict[str, Any]:
+    return {name: value for name, value in runner.options.options.items() if name not in runner.models}
+
+
+def notes(recipe: Recipe, plan: Plan, report: RunReport) -> list[str]:
+    """Return the notes of the report, and one if the format of a target changes pixels that the recipe keeps."""
+    if recipe.keeps_pixels and any(target.suffix.lower() in LOSSY for target in _targets(plan, report)):
+        lossy = "JPEG is lossy: all pixels change slightly; --format png keeps known pixels bit-identical"
+        return [*report.notes, lossy]
+    return report.notes
+
+
+def _targets(plan: Plan, report: RunReport) -> list[Path]:
+    restored = set(report.restored)
+    return [target for job in plan.jobs if job.source in restored for target in job.targets]
+
+
+def _location(targets: list[Path]) -> str:
+    """Return " to PATH" with the target, or with the common folder of several; "" if there is none."""
+    if len(targets) < 2:
+        return "".join(f" to {target}" for target in targets)
+    try:
+        return f" to {os.path.commonpath([target.parent for target in targets]) or '.'}"
+    except ValueError:  # a mixture of absolute and relative paths
+        return ""

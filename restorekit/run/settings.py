@@ -1,0 +1,62 @@
+"""Settings and outcome of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from restorekit.run.formats import Encoding
+
+OnChange = Literal["redo", "keep", "fail"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run.
+
+    Attributes:
+        seed: seed of the run, from which the seed of every photo and sample is derived.
+        batch: largest number of photos of the same shape that are evaluated together.
+        overwrite: whether to replace existing files, whoever wrote them.
+        on_change: what happens to results that were made from another photo, or with other options or models: "redo"
+            replaces them, "keep" keeps them, "fail" reports a failure.
+        inverted: names of side images whose black and white are swapped.
+        encoding: how results are compressed.
+    """
+
+    seed: int = 0
+    batch: int = 1
+    overwrite: bool = False
+    on_change: OnChange = "redo"
+    inverted: frozenset[str] = frozenset()
+    encoding: Encoding = field(default_factory=Encoding)
+
+
+@dataclass
+class RunReport:
+    """The outcome of a run.
+
+    Attributes:
+        restored: photos that were restored.
+        skipped: photos whose results existed, made from the same photo with the same options and models.
+        kept: photos whose results existed and differ, but are kept.
+        failed: photos that failed, each with an error message of one line.
+        notes: one line each, starting with the path of the photo.
+        traces: the traceback of every failure, by photo.
+        stopped: why the run stopped before the last photo; empty if it did not.
+    """
+
+    restored: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    traces: dict[Path, str] = field(default_factory=dict)
+    stopped: str = ""
+
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Append the notes that are not in the list yet."""
+        known = set(self.notes)
+        self.notes += [note for note in dict.fromkeys(notes) if note not in known]
