@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -9,6 +10,14 @@ import pytest
 
 from restorekit.plugins import discovery
 from restorekit.testing import run_command
+
+
+@pytest.fixture(autouse=True)
+def interrupts():
+    """Handle SIGINT, which a background job of a shell ignores."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture

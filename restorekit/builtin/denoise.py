@@ -22,7 +22,12 @@ def check_noise(options: Mapping[str, Any]) -> None:
             )
 
 
-@rk.recipe("denoise", samples=True, check=check_noise)
+@rk.recipe(
+    "denoise",
+    samples=True,
+    check=check_noise,
+    evaluations=lambda options: 1 if options["mode"] == "mean" else None,
+)
 def denoise(
     y: Tensor,
     prior: Denoiser,

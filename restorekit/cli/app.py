@@ -105,6 +105,7 @@ def _run(arguments: list[str]) -> int:
         command = click_command(build_app(arguments[0]))
         code = command.main(arguments, prog_name="restorekit", standalone_mode=False)
     except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
         code = 143 if isinstance(interrupt, Terminated) else 130
     except (RestorekitError, UsageError) as error:
         text = str(error) if isinstance(error, RestorekitError) else getattr(error, "format_message")()  # noqa: B009

@@ -13,7 +13,7 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import printable
 
 if TYPE_CHECKING:
-    from restorekit.run.plan import Plan
+    from restorekit.run.plan import Job, Plan
     from restorekit.run.runner import Runner
     from restorekit.run.settings import RunReport
 
@@ -27,18 +27,20 @@ def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, 
     """
     if plan.skipped:
         print(f"skipped: {printable(plan.skipped_text)}", file=sys.stderr)
-    for note in notes(recipe, plan, report):
+    for note in notes(recipe, report):
         print(f"note: {printable(note)}", file=sys.stderr)
     for source, message in report.failed:
         text = message if str(source) in message else f"{source}: {message}"
         print(f"failed: {printable(text)}", file=sys.stderr)
         if debug and source in report.traces:
             print(report.traces[source], file=sys.stderr, end="")
-    summary = [f"{len(report.restored)} restored{printable(_location(_targets(plan, report)))}"]
+    summary = [f"{len(report.restored)} restored{printable(_location(_targets(report)))}"]
     if report.skipped:
         summary.append(f"{len(report.skipped)} skipped because results exist (--overwrite restores them again)")
     if report.kept:
-        summary.append(f"{len(report.kept)} kept although the photo, the options or the models have changed")
+        summary.append(
+            f"{len(report.kept)} kept (made from another photo or with other settings, or not by restorekit)"
+        )
     if report.failed:
         summary.append(f"{len(report.failed)} failed")
     print(f"{recipe.name}: {', '.join(summary)}", file=out)
@@ -52,15 +54,14 @@ def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, 
 
 def report_json(recipe: Recipe, plan: Plan, report: RunReport) -> str:
     """Return the report as JSON."""
-    targets = {job.source: [str(target) for target in job.targets] for job in plan.jobs}
     record = {
         "recipe": recipe.name,
-        "restored": [{"source": str(source), "outputs": targets[source]} for source in report.restored],
-        "skipped": [{"source": str(source), "outputs": targets[source]} for source in report.skipped],
-        "kept": [{"source": str(source), "outputs": targets[source]} for source in report.kept],
+        "restored": _outputs(report.restored_jobs),
+        "skipped": _outputs(report.skipped_jobs),
+        "kept": _outputs(report.kept_jobs),
         "failed": [{"source": str(source), "error": message} for source, message in report.failed],
         "left_out": [{"path": str(path), "kind": kind} for path, kind in plan.skipped],
-        "notes": notes(recipe, plan, report),
+        "notes": notes(recipe, report),
         "stopped": report.stopped or None,
         "photos": len(plan.jobs),
     }
@@ -69,7 +70,7 @@ def report_json(recipe: Recipe, plan: Plan, report: RunReport) -> str:
 
 def plan_text(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
     """Return the settings of a run and what it would do with every photo, one line each; see `planned`."""
-    name, engine = runner.recipe.name, runner.engine
+    name, engine, count = runner.recipe.name, runner.engine, len(plan.jobs)
     models = ", ".join(f"{option} {model}" for option, model in runner.models.items())
     options = ", ".join(f"{option} {value}" for option, value in _options(runner).items())
     lines = [f"{name}: {options or 'no options'}; {models}; {engine.device}, {engine.precision}"]
@@ -79,7 +80,7 @@ def plan_text(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
     lines += [f"failed: {reason}  {path}" for path, reason in plan.failed]
     if plan.skipped:
         lines.append(f"skipped: {plan.skipped_text}")
-    return "\n".join(map(printable, [*lines, f"{name}: {len(plan.jobs)} photos, nothing was written"]))
+    return "\n".join(map(printable, [*lines, f"{name}: {count} photo{'s' if count > 1 else ''}, nothing was written"]))
 
 
 def plan_json(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
@@ -105,17 +106,20 @@ def _options(runner: Runner) -> dict[str, Any]:
     return {name: value for name, value in runner.options.options.items() if name not in runner.models}
 
 
-def notes(recipe: Recipe, plan: Plan, report: RunReport) -> list[str]:
+def notes(recipe: Recipe, report: RunReport) -> list[str]:
     """Return the notes of the report, and one if the format of a target changes pixels that the recipe keeps."""
-    if recipe.keeps_pixels and any(target.suffix.lower() in LOSSY for target in _targets(plan, report)):
+    if recipe.keeps_pixels and any(target.suffix.lower() in LOSSY for target in _targets(report)):
         lossy = "JPEG is lossy: all pixels change slightly; --format png keeps known pixels bit-identical"
         return [*report.notes, lossy]
     return report.notes
 
 
-def _targets(plan: Plan, report: RunReport) -> list[Path]:
-    restored = set(report.restored)
-    return [target for job in plan.jobs if job.source in restored for target in job.targets]
+def _outputs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    return [{"source": str(job.source), "outputs": [str(target) for target in job.targets]} for job in jobs]
+
+
+def _targets(report: RunReport) -> list[Path]:
+    return [target for job in report.restored_jobs for target in job.targets]
 
 
 def _location(targets: list[Path]) -> str:

@@ -33,14 +33,17 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
 
     with sigterm_raises(), _standard_streams(values) as out:
         plan, settings = _plan(recipe, values), _settings(recipe, values)
-        steps = values.get("steps")
-        with RunProgress(recipe.name, len(plan.jobs), steps if isinstance(steps, int) else 1) as progress:
+        with RunProgress(recipe.name, len(plan.jobs)) as progress:
             runner = _runner(recipe, values, progress)
+            if recipe.evaluations is not None:
+                progress.steps = recipe.evaluations(runner.options.options)
             if not values["dry_run"]:
                 report = run_jobs(plan, runner, settings, lambda job: progress.photo_done())
         if values["dry_run"]:
             states = planned(plan.jobs, runner, settings)
             print(plan_json(runner, plan, states) if values["json"] else plan_text(runner, plan, states), file=out)
+            if plan.failed or any(state.startswith("failed") for state in states):
+                raise typer.Exit(1)
             return
         if values["json"]:
             print(report_json(recipe, plan, report), file=out)

@@ -107,14 +107,18 @@ class RunProgress:
     Arguments:
         name: name of the recipe.
         photos: number of photos.
-        steps: approximate number of evaluations of the prior per photo.
+
+    Attributes:
+        steps: number of evaluations of the prior per photo; None if it is unknown. After a photo, it is that of the
+            photo.
     """
 
-    def __init__(self, name: str, photos: int, steps: int = 1) -> None:
+    def __init__(self, name: str, photos: int) -> None:
         console = Console(stderr=True)
         columns = TextColumn(name), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn()
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
-        self._name, self._photos, self._steps = name, photos, steps
+        self.steps: int | None = None
+        self._name, self._photos = name, photos
         self._done, self._step, self._count = 0, 0, ""
         self._task = self._bar.add_task("", total=photos, count=f"0/{photos}")
         self._started = self._printed = time.monotonic()
@@ -128,14 +132,16 @@ class RunProgress:
 
     def photo_done(self) -> None:
         """Count a photo."""
+        self.steps = self._step or self.steps
         self._done, self._step = self._done + 1, 0
         self._update("", 0.0)
 
     def windows_done(self, done: int, total: int) -> None:
         """Show the number of windows that are done in the current evaluation of the prior."""
-        step = self._step + 1
-        steps = f"step {step} of {self._steps}" if 1 < self._steps >= step else f"step {step}"
-        self._update(f", {steps}, window {done} of {total}", min(1.0, (self._step + done / total) / self._steps))
+        step, steps = self._step + 1, self.steps
+        known = steps is not None and step <= steps
+        count = f", step {step}{f' of {steps}' if known else ''}, window {done} of {total}"
+        self._update(count, (self._step + done / total) / steps if known and steps else 0.0)
         self._step += done == total
 
     def _update(self, count: str, fraction: float) -> None:

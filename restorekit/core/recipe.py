@@ -19,6 +19,7 @@ from restorekit.errors import OptionError, unknown
 F = TypeVar("F", bound=Callable[..., Any])
 Size = Callable[[int, int, Mapping[str, Any]], tuple[int, int]]
 Check = Callable[[Mapping[str, Any]], None]
+Evaluations = Callable[[Mapping[str, Any]], int | None]
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Positional parameters of every recipe, in this order.
 POSITIONAL = ("y", "prior", "noise")
@@ -52,6 +53,7 @@ class Recipe:
         check: receives all parameters (an omitted side image as None) and raises OptionError if they are inconsistent.
         keeps_pixels: whether the recipe returns some pixels bit-identical, such as those outside a mask. The command
             line then prints a note if the output format is lossy.
+        evaluations: (options) -> number of evaluations of the prior per image, for the progress bar; None if unknown.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Recipe:
     size: Size | None = None
     check: Check | None = None
     keeps_pixels: bool = False
+    evaluations: Evaluations | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; an option named like a positional parameter is passed with its trailing underscore."""
@@ -123,6 +126,7 @@ def recipe(
     size: Size | None = None,
     check: Check | None = None,
     keeps_pixels: bool = False,
+    evaluations: Evaluations | None = None,
 ) -> Callable[[F], Recipe]:
     """Turn a function (y, prior, noise, *, options) into a recipe; a decorator.
 
@@ -141,7 +145,7 @@ def recipe(
             raise TypeError(f"recipe {name!r}: no docstring; its first line is the help of the command")
         hints = _hints(function)
         parameters = tuple(_parameter(name, p, hints[p.name]) for p in list(signature.values())[len(POSITIONAL) :])
-        return Recipe(name, function, parameters, model, samples, channels, size, check, keeps_pixels)
+        return Recipe(name, function, parameters, model, samples, channels, size, check, keeps_pixels, evaluations)
 
     return wrap
 

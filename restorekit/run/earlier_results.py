@@ -56,11 +56,16 @@ def _has_manifest(folder: Path) -> bool:
 
 
 def _recorded_sources(manifests: Mapping[Path, Manifest], photo: Path, entries: Entries) -> Iterator[str]:
-    """Yield the photos of which a file is the result, as its folder's manifest states."""
+    """Yield the photos of which a file is the result, as its folder's manifest states.
+
+    A recorded source that is the file itself does not count: the folder was renamed to that of the photos.
+    """
     if not manifests or photo.parent not in manifests:
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for record in manifests[photo.parent].records(photo.name):
             source = record.files.get("source")
             if record.error is None and isinstance(source, str):
-                yield entries.path(Path(os.path.normpath(photo.parent.absolute() / source)))
+                path = entries.path(Path(os.path.normpath(photo.parent.absolute() / source)))
+                if path != entries.path(photo):
+                    yield path

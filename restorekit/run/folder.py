@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from restorekit.run.encode import encode_photo
 from restorekit.run.formats import check_target
 from restorekit.run.images import Photo, read_photo
 from restorekit.run.plan import Job, Plan
-from restorekit.run.results import Results, Timed
+from restorekit.run.results import Facts, Results
 from restorekit.run.runner import Runner
 from restorekit.run.settings import RunReport, Settings
 from restorekit.run.side_images import file_tables, read_side_image
@@ -42,11 +42,13 @@ class Loaded:
         job: the job.
         photo: the photo.
         side_images: tensors of the side images and JPEG tables, by name.
+        numbers: the samples to restore.
     """
 
     job: Job
     photo: Photo
     side_images: dict[str, Tensor]
+    numbers: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -65,17 +67,22 @@ class FolderRun:
         self.runner, self.settings, self.on_done = runner, settings, on_done
         self.results, self.report = Results(runner, settings), RunReport()
         self.batch: list[Loaded] = []
+        self._finished: set[Job] = set()
 
     def add(self, job: Job) -> None:
         """Load a photo into the batch, unless it is done; restore the batch when it is full."""
         loaded: Loaded | None = None
         with self._failures_of([job]):
-            state = "new" if job.problem else self.results.state(job)
-            if state in ("done", "kept"):
-                (self.report.skipped if state == "done" else self.report.kept).append(job.source)
+            states = ["new"] if job.problem else self.results.states(job)
+            numbers = tuple(number for number, state in enumerate(states) if state in ("new", "redo"))
+            if "kept" in states:
+                self.report.kept_jobs.append(job)
+            elif not numbers:
+                self.report.skipped_jobs.append(job)
+            if not numbers:
                 self.on_done(job)
                 return
-            loaded = load(job, self.runner, self.settings)
+            loaded = replace(load(job, self.runner, self.settings), numbers=numbers)
         if loaded is None:
             self.on_done(job)
             return
@@ -87,14 +94,27 @@ class FolderRun:
             self.finish_batch()
 
     def finish_batch(self) -> None:
-        """Restore the photos of the batch."""
-        batch, self.batch = self.batch, []
-        if not batch:
-            return
-        with self._failures_of([loaded.job for loaded in batch]):
-            self._restore_batch(batch)
+        """Restore the photos of the batch; after an exception, each one alone, so that only its own photo fails."""
+        batch = self.batch
+        if len(batch) > 1:
+            try:
+                self._restore_batch(batch)
+            except StopRunError:
+                raise
+            except Exception:  # noqa: BLE001  # reported below, by the photo that raises it alone
+                pass
         for loaded in batch:
+            if loaded.job not in self._finished:
+                with self._failures_of([loaded.job]):
+                    self._restore_batch([loaded])
             self.on_done(loaded.job)
+        self.batch = []
+
+    def count_written(self) -> None:
+        """Count photos of an interrupted batch whose results are complete, as a resumed run would."""
+        for job in (loaded.job for loaded in self.batch if loaded.job not in self._finished):
+            if all(target.exists() for target in job.targets) and self.results.is_last(job):
+                self.report.restored_jobs.append(job)
 
     @contextmanager
     def _failures_of(self, jobs: Sequence[Job]) -> Iterator[None]:
@@ -114,34 +134,52 @@ class FolderRun:
                 raise StopRunError(reason) from error
 
     def _restore_batch(self, batch: Sequence[Loaded]) -> None:
-        """Restore photos of the same shape and write all their samples."""
-        sources = [loaded.job.source for loaded in batch]
+        """Restore photos of the same shape and write their samples."""
+        names = [loaded.job.source.name for loaded in batch]
         y = torch.cat([loaded.photo.tensor() for loaded in batch])
         side_images = {name: torch.cat([loaded.side_images[name] for loaded in batch]) for name in batch[0].side_images}
-        failed: set[Path] = set()
         first: Tensor | None = None
-        for number in range(len(batch[0].job.targets)):
-            seeds = [sample_seed(self.settings.seed, source.name, number) for source in sources]
+        for number in sorted({number for loaded in batch for number in loaded.numbers}):
+            seeds = [sample_seed(self.settings.seed, name, number) for name in names]
             started = time.monotonic()
             results, notes = restore(self.runner, y, seeds, side_images)
             seconds = (time.monotonic() - started) / len(batch)
             if first is not None and torch.equal(results, first):
-                self.report.add_notes([f"{', '.join(map(str, sources))}: all samples are identical"])
+                sources = ", ".join(str(loaded.job.source) for loaded in batch)
+                self.report.add_notes([f"{sources}: all samples are identical"])
             first = results if number == 0 else None
             for i, loaded in enumerate(batch):
-                if loaded.job.source in failed:
-                    continue
-                failed.add(loaded.job.source)
-                with self._failures_of([loaded.job]):
-                    self._write(loaded, number, results[i], Timed(seconds, tuple(notes[i])))
-                    failed.discard(loaded.job.source)
-        self.report.restored += [source for source in sources if source not in failed]
+                if number in loaded.numbers and loaded.job not in self._finished:
+                    self._finish(loaded, number, results[i], Facts(seconds, tuple(notes[i])))
 
-    def _write(self, loaded: Loaded, number: int, result: Tensor, facts: Timed) -> None:
+    def _finish(self, loaded: Loaded, number: int, result: Tensor, facts: Facts) -> None:
+        """Write a sample; the photo is finished after a failure, or after its last sample."""
+        is_written = False
+        with self._failures_of([loaded.job]):
+            self._write(loaded, number, result, facts)
+            is_written = True
+        if not is_written or number == loaded.numbers[-1]:
+            self._finished.add(loaded.job)
+        if is_written and number == loaded.numbers[-1]:
+            self.report.restored_jobs.append(loaded.job)
+
+    def _write(self, loaded: Loaded, number: int, result: Tensor, facts: Facts) -> None:
         data, lost = encoded(loaded, result, loaded.job.targets[number], self.settings)
         notes = (*facts.notes, *lost)
-        self.results.write(loaded.job, number, data, Timed(facts.seconds, notes))
+        self.results.write(loaded.job, number, data, Facts(facts.seconds, notes))
         self.report.add_notes(f"{loaded.job.source}: {note}" for note in notes)
+
+    def check_existence(self) -> None:
+        """Count photos as failed whose results were deleted or replaced by another run during this one."""
+        restored, self.report.restored_jobs = self.report.restored_jobs, []
+        for job in restored:
+            missing = [target for target in job.targets if not target.exists()]
+            if missing:
+                self.report.failed.append((job.source, f"{missing[0]}: deleted during the run"))
+            elif job not in self.report.kept_jobs and not self.results.is_last(job):
+                self.report.failed.append((job.source, f"{job.targets[0]}: replaced by another run during this one"))
+            else:
+                self.report.restored_jobs.append(job)
 
 
 def run_jobs(
@@ -170,18 +208,9 @@ def run_jobs(
         run.report.stopped = str(stop)
     except KeyboardInterrupt as interrupt:
         run.report.stopped = str(interrupt) or "interrupted"
-    _check_existence(plan.jobs, run.report)
+        run.count_written()
+    run.check_existence()
     return run.report
-
-
-def _check_existence(jobs: Sequence[Job], report: RunReport) -> None:
-    """Move photos whose results were deleted during the run from the restored to the failed ones."""
-    restored = set(report.restored)
-    for job in jobs:
-        missing = [target for target in job.targets if job.source in restored and not target.exists()]
-        if missing:
-            report.restored.remove(job.source)
-            report.failed.append((job.source, f"{missing[0]}: deleted during the run"))
 
 
 def load(job: Job, runner: Runner, settings: Settings) -> Loaded:
@@ -198,7 +227,7 @@ def load(job: Job, runner: Runner, settings: Settings) -> Loaded:
             side_images[parameter.name] = 1 - side if parameter.name in settings.inverted else side
     for target in job.targets:
         check_target(photo, target, settings.encoding)
-    return Loaded(job, photo, side_images)
+    return Loaded(job, photo, side_images, tuple(range(len(job.targets))))
 
 
 def encoded(loaded: Loaded, result: Tensor, target: Path, settings: Settings) -> tuple[bytes, list[str]]:

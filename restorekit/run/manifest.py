@@ -98,6 +98,7 @@ class Manifest:
             data = (self._line_break(file) + record.line() + "\n").encode()
             if file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(file)
 
     @staticmethod
     def _line_break(file: FileIO) -> str:
@@ -156,15 +157,17 @@ def parse_record(line: bytes) -> Record | None:
 
 @contextlib.contextmanager
 def _locked(file: FileIO) -> Iterator[None]:
-    """Wait until no other process appends; without effect on systems that have no `fcntl`."""
-    if fcntl is None:
-        yield
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    """Wait until no other process appends, where the system and the file system have locks.
+
+    Without them, a line is still written by one call. Closing the file ends the lock.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+    yield
 
 
 def find_manifests(path: Path) -> Iterator[Manifest]:

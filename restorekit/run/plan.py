@@ -35,6 +35,9 @@ class Job:
     side_images: Mapping[str, Path]
     problem: str = ""
 
+    def __hash__(self) -> int:
+        return hash((self.source, self.targets))
+
 
 @dataclass(frozen=True)
 class Plan:

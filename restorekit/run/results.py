@@ -17,9 +17,9 @@ import torch
 from restorekit.core.files import atomic_path
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ImageError, RestorekitError
-from restorekit.models.registry import model_digest
+from restorekit.models.registry import bundled_models, model_digest
 from restorekit.plugins.discovery import plugins
-from restorekit.run.manifest import Manifest, Record, digest
+from restorekit.run.manifest import MANIFEST, Manifest, Record, digest
 from restorekit.run.plan import Job
 from restorekit.run.runner import Runner
 from restorekit.run.settings import Settings
@@ -28,7 +28,7 @@ State = Literal["new", "done", "kept", "redo"]
 
 
 @dataclass(frozen=True)
-class Timed:
+class Facts:
     """Facts of one restoration: seconds and notes."""
 
     seconds: float
@@ -61,63 +61,65 @@ class Results:
         engine = runner.engine
         self._engine = {"device": engine.device.type, "precision": engine.precision, "tile": engine.tile}
         self._manifests: dict[Path, Manifest] = {}
+        self._inputs: dict[tuple[Path, tuple[Path, ...]], dict[str, Any]] = {}
 
     def manifest(self, target: Path) -> Manifest:
         """Return the manifest of the folder of a target."""
         return self._manifests.setdefault(target.parent, Manifest(target.parent))
 
     def request(self, job: Job, number: int) -> dict[str, Any]:
-        """Return what determines sample `number` of a photo; see `Record`."""
-        side_images = {
-            name: {"sha256": digest(path), "inverted": name in self.settings.inverted}
-            for name, path in job.side_images.items()
-        }
-        request = self._request | {"name": job.source.name, "source": digest(job.source), "side_images": side_images}
-        return request | {"sample": number} | self._recipe_digest()
+        """Return what determines sample `number` of a photo; see `Record`.
 
-    def state(self, job: Job) -> State:
-        """Return whether a photo is to be restored: "new", "redo"; or not: "done", "kept".
+        The digests are those of the first call, before the files are read.
+        """
+        key = job.source, job.targets
+        if key not in self._inputs:
+            side_images = {
+                name: {"sha256": digest(path), "inverted": name in self.settings.inverted}
+                for name, path in job.side_images.items()
+            }
+            inputs = {"name": job.source.name, "source": digest(job.source), "side_images": side_images}
+            self._inputs[key] = inputs | self._recipe_digest()
+        return self._request | self._inputs[key] | {"sample": number}
+
+    def states(self, job: Job) -> list[State]:
+        """Return for every sample of a photo whether it is to be restored ("new", "redo") or not ("done", "kept").
 
         Raises ImageError if a target exists that must not be replaced, or cannot be written.
         """
-        states = [self._state(job, number) for number in range(len(job.targets))]
-        return next(state for state in ("new", "redo", "kept", "done") if state in states)
+        self.request(job, 0)
+        return [self._state(job, number) for number in range(len(job.targets))]
 
     def _state(self, job: Job, number: int) -> State:
         target, settings = job.targets[number], self.settings
         try:
             found = target.stat()
         except (FileNotFoundError, NotADirectoryError):
-            check_writable(target)
-            return "new"
+            found = None
         except OSError as error:
             raise ImageError(f"{target}: cannot be written ({error.strerror or error})") from error
-        if not stat.S_ISREG(found.st_mode):
+        if found is not None and not stat.S_ISREG(found.st_mode):
             raise ImageError(f"{target}: found a folder or a special file, allowed: a file or nothing")
         check_writable(target)
-        if found.st_size == 0 or settings.overwrite:
+        if found is None or found.st_size == 0 or settings.overwrite:
             return "new"
-        records = [r for r in self.manifest(target).records(target.name) if r.error is None and r.size == found.st_size]
-        request = self.request(job, number)
-        latest = self._latest(target)
-        if latest is not None and latest in records and not differences(latest.request, request):  # noqa: SIM102
-            # A process that was killed may have left the result of an earlier request.
-            if len(records) == 1 or latest.sha256 == digest(target):
-                return "done"
+        records = [record for record in self.manifest(target).records(target.name) if record.error is None]
+        sha256 = digest(target)
+        changes = differences(records[-1].request, self.request(job, number)) if records else []
+        if records and records[-1].sha256 == sha256 and not changes:
+            return "done"
         if settings.on_change == "keep":
             return "kept"
-        if not records or digest(target) not in {record.sha256 for record in records}:
+        record = next((record for record in reversed(records) if record.sha256 == sha256), None)
+        if record is None:
             raise ImageError(f"{target}: exists, but is not a result of restorekit; --overwrite replaces it")
-        if settings.on_change == "fail" and latest is not None:
-            changed = ", ".join(differences(latest.request, request)) or "contents"
+        if settings.on_change == "fail":
+            changed = ", ".join(changes) or "contents"
             raise ImageError(f"{target}: exists with other settings ({changed}); --on-change redo or keep allows it")
+        _check_same_photo(job.source, target, record)
         return "redo"
 
-    def _latest(self, target: Path) -> Record | None:
-        """Return the last record of a target that is not a failure."""
-        return next((r for r in reversed(self.manifest(target).records(target.name)) if r.error is None), None)
-
-    def write(self, job: Job, number: int, data: bytes, facts: Timed) -> None:
+    def write(self, job: Job, number: int, data: bytes, facts: Facts) -> None:
         """Write a result and its record.
 
         The record comes first, so that every result has one; without the result, it has no effect.
@@ -126,20 +128,33 @@ class Results:
         record = self._record(
             job, number, facts, sha256=hashlib.sha256(data).hexdigest(), size=len(data), notes=facts.notes
         )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(target) as part:
-            part.write_bytes(data)
-            self.manifest(target).append(record)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(target) as part:
+                part.write_bytes(data)
+                self.manifest(target).append(record)
+        except OSError as error:
+            raise ImageError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+    def is_last(self, job: Job) -> bool:
+        """Return whether the last records of all targets are those of this run."""
+        return all(
+            bool(records := self.manifest(target).records(target.name))
+            and not differences(records[-1].request, self.request(job, number))
+            for number, target in enumerate(job.targets)
+        )
 
     def fail(self, job: Job, message: str) -> None:
-        """Record that a photo failed; a folder without rights has no manifest."""
+        """Record that a photo failed, if the folder of its results exists and can be written."""
         for number, target in enumerate(job.targets):
+            if not target.parent.is_dir():
+                continue
             try:
                 self.manifest(target).append(self._record(job, number, None, error=message))
             except (OSError, ImageError):
                 return
 
-    def _record(self, job: Job, number: int, facts: Timed | None, **values: Any) -> Record:
+    def _record(self, job: Job, number: int, facts: Facts | None, **values: Any) -> Record:
         target = job.targets[number]
         files = {"source": job.source, **job.side_images}
         if self._recipe_file is not None:
@@ -148,7 +163,7 @@ class Results:
             output=target.name,
             request=self.request(job, number),
             files={name: _relative(path, target.parent) for name, path in files.items()},
-            models={name: _name(model) for name, model in self._models.items()},
+            models={name: _name(model, target.parent) for name, model in self._models.items()},
             engine=self._engine,
             versions=self._versions,
             seconds=None if facts is None else round(facts.seconds, 3),
@@ -164,10 +179,26 @@ def planned(jobs: Sequence[Job], runner: Runner, settings: Settings) -> list[str
     results, states = Results(runner, settings), []
     for job in jobs:
         try:
-            states.append(f"failed: {job.problem}" if job.problem else results.state(job))
+            states.append(f"failed: {job.problem}" if job.problem else summary(results.states(job)))
         except RestorekitError as error:
             states.append(f"failed: {error}")
     return states
+
+
+def summary(states: Sequence[State]) -> State:
+    """Return the state of a photo: "new" or "redo" if a sample is to be restored, "kept" if one is kept, or "done"."""
+    order: tuple[State, ...] = ("new", "redo", "kept", "done")
+    return next(state for state in order if state in states)
+
+
+def _check_same_photo(source: Path, target: Path, record: Record) -> None:
+    """Raise ImageError if a target is the result of another photo, which still exists."""
+    other = target.parent / record.files.get("source", "")
+    if not other.is_file() or os.path.realpath(other) == os.path.realpath(source):
+        return
+    if digest(other) == record.request.get("source"):
+        found = f"the result of {os.path.normpath(other)}"
+        raise ImageError(f"{target}: exists and is {found}; allowed: another --output, or --overwrite")
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -185,6 +216,9 @@ def check_writable(target: Path) -> None:
         raise ImageError(f"{target}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ImageError(f"{target}: cannot be written; {folder} is read-only")
+    manifest = target.parent / MANIFEST
+    if manifest.exists() and not (manifest.is_file() and os.access(manifest, os.W_OK)):
+        raise ImageError(f"{manifest}: found a folder, a special file or a read-only file, allowed: a manifest")
 
 
 def _source_file(recipe: Recipe) -> Path | None:
@@ -193,13 +227,17 @@ def _source_file(recipe: Recipe) -> Path | None:
     return None if file is None or not Path(file).is_file() else Path(file)
 
 
-def _name(model: object) -> str:
-    return str(model) if isinstance(model, str | Path) else type(model).__name__
+def _name(model: object, folder: Path) -> str:
+    """Return the text that selects a model; a path is relative to a folder."""
+    if not isinstance(model, str | Path):
+        return type(model).__name__
+    is_bundled = str(model) in {bundled.name for bundled in bundled_models()}
+    return _relative(Path(model), folder) if Path(model).exists() and not is_bundled else str(model)
 
 
 def _relative(path: Path, folder: Path) -> str:
     """Return the path relative to a folder; absolute on another drive."""
     try:
-        return os.path.relpath(path.absolute(), folder.absolute())
+        return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
     except ValueError:
         return str(path.absolute())

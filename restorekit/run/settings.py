@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from restorekit.run.formats import Encoding
+from restorekit.run.plan import Job
 
 OnChange = Literal["redo", "keep", "fail"]
 
@@ -39,24 +40,42 @@ class RunReport:
     """The outcome of a run.
 
     Attributes:
-        restored: photos that were restored.
-        skipped: photos whose results existed, made from the same photo with the same options and models.
-        kept: photos whose results existed and differ, but are kept.
+        restored_jobs: photos that were restored.
+        skipped_jobs: photos whose results existed, made from the same photo with the same options and models.
+        kept_jobs: photos of which an existing file was kept that differs, or that restorekit did not write.
         failed: photos that failed, each with an error message of one line.
         notes: one line each, starting with the path of the photo.
         traces: the traceback of every failure, by photo.
         stopped: why the run stopped before the last photo; empty if it did not.
     """
 
-    restored: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
+    restored_jobs: list[Job] = field(default_factory=list)
+    skipped_jobs: list[Job] = field(default_factory=list)
+    kept_jobs: list[Job] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     traces: dict[Path, str] = field(default_factory=dict)
     stopped: str = ""
+    _known_notes: set[str] = field(default_factory=set)
+
+    @property
+    def restored(self) -> list[Path]:
+        """The photos that were restored."""
+        return [job.source for job in self.restored_jobs]
+
+    @property
+    def skipped(self) -> list[Path]:
+        """The photos whose results existed."""
+        return [job.source for job in self.skipped_jobs]
+
+    @property
+    def kept(self) -> list[Path]:
+        """The photos of which an existing file was kept."""
+        return [job.source for job in self.kept_jobs]
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Append the notes that are not in the list yet."""
-        known = set(self.notes)
-        self.notes += [note for note in dict.fromkeys(notes) if note not in known]
+        for note in notes:
+            if note not in self._known_notes:
+                self._known_notes.add(note)
+                self.notes.append(note)

@@ -80,7 +80,7 @@ def sample_cameras(count: int, generator: torch.Generator) -> Camera:
     """Sample the parameters of cameras, on the device of the generator.
 
     Gains and matrices are distributed as in Brooks et al. 2019 (sections 3.3 to 3.5), the logarithm of the shot noise
-    is uniform. Noise reduction is present in four fifths of the cameras, sharpening in two fifths, a tone curve in
+    is uniform. Noise reduction is present in nine tenths of the cameras, sharpening in two fifths, a tone curve in
     three quarters.
     """
     device = generator.device

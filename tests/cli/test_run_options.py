@@ -18,7 +18,10 @@ from PIL import Image
 
 from restorekit.cli import terminal
 from restorekit.cli.terminal import RunProgress
+from restorekit.errors import ImageError
+from restorekit.plugins.discovery import recipes
 from restorekit.run.manifest import MANIFEST
+from restorekit.run.streams import StandardFiles
 from tests.models.small import small_model
 from tests.run.test_folder import save
 
@@ -86,7 +89,7 @@ def test_on_change_is_an_option(restorekit, model: Path, tmp_path: Path) -> None
     assert code == 1
     assert "exists with other settings (--sigma); --on-change redo or keep allows it" in err
     code, out, _ = restorekit(*words, "--sigma", "20", "--on-change", "keep")
-    assert (code, "1 kept although the photo, the options or the models have changed" in out) == (0, True)
+    assert (code, "1 kept (made from another photo or with other settings, or not by restorekit)" in out) == (0, True)
 
 
 def test_formats_that_cannot_store_the_photo_fail_before_the_restoration(
@@ -145,6 +148,66 @@ def test_standard_input_is_one_photo(restorekit, model: Path, tmp_path: Path) ->
     assert (code, "standard input and output are one image" in err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["in", "in/*.png"])
+def test_standard_output_is_one_image(restorekit, model: Path, tmp_path: Path, name: str) -> None:
+    save(tmp_path / "in" / "a.png", 16, 16, 3)
+    kind = "a folder" if name == "in" else "a pattern"
+    code, out, err = restorekit("denoise", tmp_path / name, "-o", "-", *QUICK, "--model", model)
+    assert (code, out) == (2, "")
+    reason = f"--output: - is one image, but the input {tmp_path / name} is {kind}; allowed: one photo"
+    assert err == f"error: {reason}\n"
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.png", "new", "x.gif"])
+def test_standard_input_is_not_written_to_a_folder(
+    restorekit, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for folder in ("folder", "folder.png"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(sys, "stdin", Stream(save(tmp_path / "a.png", 16, 16, 3).read_bytes()))
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = restorekit("denoise", "-", "-o", tmp_path / name, *QUICK, "--model", model)
+    assert (code, sorted(tmp_path.rglob("*"))) == (2, before)
+    start = f"error: --output: {tmp_path / name} is no image file, but the input is -; allowed: - or a file (.avif, "
+    assert err.startswith(start)
+
+
+@pytest.mark.parametrize(("stream", "text"), [("<&-", "standard input"), (">&-", "standard output")])
+def test_closed_standard_stream(tmp_path: Path, stream: str, text: str) -> None:
+    photo = save(tmp_path / "a.png", 16, 16, 3)
+    source = "-" if stream == "<&-" else photo
+    words = f"{sys.executable} -m restorekit denoise {source} -o - {stream}"
+    done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, f"error: -: {text} is closed\n")
+
+
+class Broken(io.RawIOBase):
+    """A stream that fails."""
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    def write(self, data: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_standard_streams_that_fail(restorekit, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = SimpleNamespace(buffer=Broken())
+    monkeypatch.setattr(sys, "stdin", broken)
+    code, _, err = restorekit("denoise", "-", *QUICK, "--model", model)
+    assert (code, err) == (1, "error: -: standard input cannot be read (Input/output error)\n")
+    (tmp_path / "x.png").write_bytes(b"data")
+    monkeypatch.setattr(sys, "stdout", broken)
+    with pytest.raises(ImageError, match=r"^-: standard output cannot be written \(Broken pipe\)$"):
+        StandardFiles(tmp_path, tmp_path / "x.png", True).write_output()
+
+
 @pytest.mark.parametrize(
     ("number", "code", "text"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
@@ -172,7 +235,7 @@ def test_progress_without_a_terminal_is_a_line_every_30_seconds(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now))
-    with RunProgress("denoise", 4, 2) as progress:
+    with RunProgress("denoise", 4) as progress:
         now = 29.0
         progress.windows_done(1, 8)
         assert capsys.readouterr().err == ""
@@ -183,12 +246,30 @@ def test_progress_without_a_terminal_is_a_line_every_30_seconds(
         now = 60.0
         progress.photo_done()
         now = 95.0
-        progress.windows_done(8, 8)
+        progress.windows_done(4, 8)
     assert capsys.readouterr().err.splitlines() == [
-        "denoise: 0 of 4 photos, step 1 of 2, window 8 of 8, about 0:03:30 left",
+        "denoise: 0 of 4 photos, step 1, window 8 of 8",
         "denoise: 1 of 4 photos, about 0:03:00 left",
-        "denoise: 1 of 4 photos, step 1 of 2, window 8 of 8, about 0:02:38 left",
+        "denoise: 1 of 4 photos, step 1 of 1, window 4 of 8, about 0:02:38 left",
     ]
+
+
+def test_progress_within_a_photo_needs_the_number_of_evaluations(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now))
+    with RunProgress("denoise", 1) as progress:
+        progress.steps = 1
+        now = 60.0
+        progress.windows_done(10, 100)
+    assert capsys.readouterr().err == "denoise: 0 of 1 photos, step 1 of 1, window 10 of 100, about 0:09:00 left\n"
+
+
+def test_recipes_state_their_evaluations() -> None:
+    evaluations = recipes()["denoise"].evaluations
+    assert evaluations is not None
+    assert (evaluations({"mode": "mean"}), evaluations({"mode": "sample"})) == (1, None)
 
 
 def test_windows_of_a_large_photo_are_counted(

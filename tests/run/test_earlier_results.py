@@ -64,6 +64,20 @@ def test_result_is_recognised_by_the_manifest_whatever_its_name_and_recipe(folde
     assert results(names) == [], "a folder of results can be restored with another recipe"
 
 
+def test_results_in_a_folder_with_the_name_of_their_photos_are_photos(folder: Path) -> None:
+    """`mv out in` after the photos were deleted: every record names the file itself as its source."""
+    (folder / "in").mkdir()
+    manifest = Manifest(Path("in"))
+    for name in ("a.png", "b.png"):
+        manifest.append(Record(name, REQUEST, {"source": f"../in/{name}"}, sha256="0", size=1))
+    assert results(["in/a.png", "in/b.png"]) == []
+
+
+def test_source_that_is_no_path_is_ignored(folder: Path) -> None:
+    Manifest(Path()).append(Record("x.png", REQUEST, {"source": "a\0/a.png"}, sha256="0", size=1))
+    assert results(["a.png", "x.png"]) == []
+
+
 def test_links_to_the_folders_do_not_matter(folder: Path) -> None:
     (folder / "in").mkdir()
     (folder / "link").symlink_to("in")

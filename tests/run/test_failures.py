@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from restorekit.core.noise import image_seed
 from restorekit.core.recipe import Recipe, recipe
@@ -102,6 +104,39 @@ def test_a_full_disk_stops_the_run(photos: Path, monkeypatch: pytest.MonkeyPatch
     assert [path.name for path in run(photos).restored] == ["b.png", "c.png"]
 
 
+def test_an_exception_in_a_batch_is_the_failure_of_its_photo_alone(tmp_path: Path) -> None:
+    for i in range(4):
+        Image.fromarray(np.full((6, 5, 3), 60 * i, np.uint8)).save(tmp_path / f"{i}.png")
+
+    @recipe("strict")
+    def strict(y, prior, noise):
+        """Raise for the third photo."""
+        if ((y + 1) * 127.5).round().eq(120).all((1, 2, 3)).any():
+            raise ValueError("the third")
+        return y
+
+    plan = plan_jobs([tmp_path], tmp_path / "out", strict, {})
+    report = run_jobs(plan, Runner(strict, GaussianPrior(), {}, ENGINE), Settings(batch=4))
+    assert [path.name for path in report.restored] == ["0.png", "1.png", "3.png"]
+    assert [path.name for path, _ in report.failed] == ["2.png"]
+
+
+def test_a_batch_that_is_interrupted_counts_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(4):
+        save(tmp_path / f"{i}.png", 6, 5, 3, seed=i)
+    written = results_module.Results.write
+
+    def write(self: Any, job: Any, *arguments: Any) -> None:
+        if job.source.name == "2.png":
+            raise KeyboardInterrupt
+        written(self, job, *arguments)
+
+    monkeypatch.setattr(results_module.Results, "write", write)
+    plan = plan_jobs([tmp_path], tmp_path / "out", speckle, {})
+    report = run_jobs(plan, Runner(speckle, GaussianPrior(), {}, ENGINE), Settings(batch=4))
+    assert ([path.name for path in report.restored], report.stopped) == (["0.png", "1.png"], "interrupted")
+
+
 @pytest.mark.parametrize(
     ("error", "reason"), [(KeyboardInterrupt(), "interrupted"), (Terminated("terminated"), "terminated")]
 )
@@ -132,3 +167,15 @@ def test_failures_of_the_plan_are_failures_of_the_run(photos: Path) -> None:
     report = run_jobs(plan, Runner(speckle, GaussianPrior(), {}, ENGINE))
     assert len(report.restored) == 3
     assert [path.name for path, _ in report.failed] == ["none.png"]
+
+
+def test_an_interrupt_after_a_result_was_written_counts_it(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = results_module.Results.write
+
+    def write(*arguments: Any) -> None:
+        written(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results_module.Results, "write", write)
+    report = run(photos)
+    assert ([path.name for path in report.restored], report.stopped) == (["a.png"], "interrupted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,26 +97,154 @@ def test_replay_overwrites_nothing_by_default(out: Path, restorekit) -> None:
     assert restorekit("replay", out / "a-1.png", "--overwrite")[0] == 0
 
 
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+@pytest.mark.parametrize("kind", ["photo", "link", "hard link", "mask"])
+def test_replay_never_replaces_a_file_of_the_record(
+    tmp_path: Path, restorekit, model: Path, kind: str, options: tuple[str, ...]
+) -> None:
+    photo, mask, link = save(tmp_path / "a.png", 16, 20, 3), tmp_path / "m.png", tmp_path / "link.png"
+    Image.new("L", (20, 16), 255).save(mask)
+    words = "--mask", mask, "--steps", "2", "--model", model
+    assert restorekit("inpaint", photo, *words, "-o", tmp_path / "out" / "a.png")[0] == 0
+    if kind == "link":
+        link.symlink_to(photo)
+    elif kind == "hard link":
+        os.link(photo, link)
+    target = {"photo": photo, "mask": mask}.get(kind, link)
+    before = digest(photo), digest(mask)
+    code, _, err = restorekit("replay", tmp_path / "out" / "a.png", "-o", target, *options)
+    assert (code, err) == (1, f"error: {target}: the result is made from this file; allowed: another file\n")
+    assert (digest(photo), digest(mask)) == before
+    assert link.is_symlink() == (kind == "link")
+
+
+def test_replay_never_replaces_the_model_or_the_recipe(out: Path, restorekit, tmp_path: Path) -> None:
+    for name in ("scatter.py", "model/model.safetensors"):
+        # A link with the suffix of an image passes the check of the format.
+        os.link(tmp_path / name, tmp_path / "link.png")
+        code, _, err = restorekit("replay", out / "a-1.png", "-o", tmp_path / "link.png", "--overwrite")
+        assert (code, "the result is made from this file" in err) == (1, True)
+        assert (tmp_path / "link.png").samefile(tmp_path / name)
+        (tmp_path / "link.png").unlink()
+
+
+def test_replay_keeps_the_format(out: Path, restorekit, tmp_path: Path) -> None:
+    target = tmp_path / "a.jpg"
+    code, _, err = restorekit("replay", out / "a-1.png", "-o", target)
+    assert (code, err) == (1, f"error: {target}: found another format than that of the result, allowed: .png\n")
+    assert restorekit("replay", out / "b-1.jpg", "-o", tmp_path / "b.jpeg")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["file/x.png", "/proc/x.png", "folder.png"])
+def test_target_that_cannot_be_written(out: Path, restorekit, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    code, text, err = restorekit("replay", out / "a-1.png", "-o", tmp_path / name, "--overwrite")
+    assert (code, text, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith(f"error: {tmp_path / name}: ")
+
+
+def change_record(folder: Path, name: str, **values: Any) -> None:
+    """Change the record of a result; `request` and `engine` are updated, other values are replaced."""
+    lines = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
+    for line in lines:
+        if line["output"] == name:
+            for key, value in values.items():
+                line[key] = line[key] | value if key in ("request", "engine") and value else value
+    (folder / MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"request": {}},
+        {"request": {"sample": -1}},
+        {"request": {"sample": "0"}},
+        {"request": {"options": []}},
+        {"request": {"side_images": {"mask": 3}}},
+        {"request": {"encoding": {"quality": 0}}},
+        {"request": {"models": {}}},
+        {"request": {"recipe_file": None}},
+        {"engine": {}},
+        {"engine": {"precision": "half"}},
+        {"files": {}},
+        {"models": {}},
+    ],
+    ids=str,
+)
+def test_replay_of_a_damaged_record(out: Path, restorekit, values: dict[str, Any]) -> None:
+    change_record(out, "a-1.png", **values)
+    code, _, err = restorekit("replay", out / "a-1.png")
+    assert (code, err) == (1, f"error: {out / 'a-1.png'}: cannot be reproduced; the record is damaged\n")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"request": {"options": {"amount": {"x": 1}}}}, {"request": {"sample": 10**12}}, {"request": {"seed": -1}}],
+    ids=str,
+)
+def test_replay_of_a_changed_record_fails_in_one_line(out: Path, restorekit, values: dict[str, Any]) -> None:
+    change_record(out, "a-1.png", **values)
+    code, text, err = restorekit("replay", out / "a-1.png")
+    assert code in (1, 2)
+    assert len((err or text).splitlines()) == 1
+
+
+def test_a_changed_recipe_file_is_not_run(out: Path, restorekit, tmp_path: Path) -> None:
+    with (tmp_path / "scatter.py").open("a") as file:
+        file.write(f"open({str(tmp_path / 'was_run')!r}, 'w')\n")
+    code, _, err = restorekit("replay", out / "a-1.png")
+    assert (code, "changed since: recipe_file" in err) == (1, True)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_exception_of_a_recipe_is_one_line(tmp_path: Path, restorekit, model: Path) -> None:
+    file, photo = tmp_path / "scatter.py", save(tmp_path / "a.png", 16, 20, 3)
+    flag = tmp_path / "flag"
+    file.write_text(
+        RECIPE.replace("    return", f"    if __import__('os').path.exists({str(flag)!r}): [][1]\n    return")
+    )
+    assert restorekit("run", file, photo, "--model", model, "-o", tmp_path / "b.png")[0] == 0
+    flag.touch()
+    code, _, err = restorekit("replay", tmp_path / "b.png")
+    assert code == 1
+    start = f"error: {tmp_path / 'b.png'}: cannot be reproduced; IndexError: list index out of range ({file}, line"
+    assert err.startswith(start)
+    assert (len(err.splitlines()), "--debug" in err) == (1, False)
+
+
+def test_models_are_relative_to_the_folder_of_the_result(out: Path, restorekit, tmp_path: Path) -> None:
+    change_record(out, "a-1.png", models={"model": "../model"})
+    assert "is identical" in restorekit("replay", out / "a-1.png")[1]
+
+
+def test_replay_of_a_result_from_standard_input(out: Path, restorekit) -> None:
+    change_record(
+        out, "a-1.png", request={"name": "standard-input.png"}, files={"source": "no.png", "recipe": "../scatter.py"}
+    )
+    code, _, err = restorekit("replay", out / "a-1.png")
+    reason = "cannot be reproduced; the photo was standard input, which is not kept"
+    assert (code, err) == (1, f"error: {out / 'a-1.png'}: {reason}\n")
+
+
 def test_replay_requires_a_record(out: Path, restorekit, tmp_path: Path) -> None:
     code, _, err = restorekit("replay", tmp_path / "in" / "a.png")
     assert code == 1
     assert "no record in" in err
 
 
-def test_verify_reports_missing_and_changed_results(out: Path, restorekit) -> None:
-    assert restorekit("verify", out) == (0, "verify: 4 ok\n", "")
-    (out / "a-1.png").unlink()
-    data = bytearray((out / "b-1.jpg").read_bytes())
-    data[-10] ^= 1
-    (out / "b-1.jpg").write_bytes(data)
-    code, text, err = restorekit("verify", out)
-    assert (code, text) == (1, "verify: 1 changed, 1 missing, 2 ok\n")
-    assert err.splitlines() == [f"missing: {out / 'a-1.png'}", f"changed: {out / 'b-1.jpg'}"]
-    code, text, _ = restorekit("verify", out / "a-2.png", "--json")
-    found: dict[str, Any] = json.loads(text)
-    assert found == {"results": [{"output": str(out / "a-2.png"), "condition": "ok"}], "counts": {"ok": 1}}
+@pytest.mark.parametrize("command", ["replay", "verify"])
+@pytest.mark.parametrize("name", ["", "a-1.png"])
+def test_manifest_that_cannot_be_read(
+    out: Path, restorekit, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    opened = Path.open
 
+    def refuse(self: Path, *arguments: Any, **kwargs: Any) -> Any:
+        if self.name == MANIFEST:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *arguments, **kwargs)
 
-def test_verify_requires_a_manifest(restorekit, tmp_path: Path) -> None:
-    code, _, err = restorekit("verify", tmp_path)
-    assert (code, f"allowed: a folder with {MANIFEST}" in err) == (1, True)
+    monkeypatch.setattr(Path, "open", refuse)
+    code, _, err = restorekit(command, out / name)
+    assert (code, len(err.splitlines())) == (1, 1)

@@ -107,6 +107,22 @@ def test_a_changed_photo_is_restored_again(photo: Path, target: Path) -> None:
     assert run(photo, target).restored == [photo]
 
 
+def test_the_record_is_that_of_the_photo_that_was_read(
+    photo: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, restore = digest(photo), folder_module.restore
+
+    def restore_and_change(*arguments: Any) -> Any:
+        save(photo, 6, 5, 3, seed=8)
+        return restore(*arguments)
+
+    monkeypatch.setattr(folder_module, "restore", restore_and_change)
+    run(photo, target)
+    assert Manifest(target.parent).records("a.png")[0].request["source"] == before
+    monkeypatch.undo()
+    assert run(photo, target).restored == [photo]
+
+
 def test_a_changed_side_image_is_noticed(photo: Path, tmp_path: Path) -> None:
     mask, out = save(tmp_path / "m.png", 6, 5, 1), tmp_path / "out" / "a.png"
 
@@ -198,6 +214,9 @@ def test_a_file_in_the_place_of_a_folder_is_a_failure(tmp_path: Path) -> None:
 
 def test_failures_are_recorded_and_do_not_count_as_results(photo: Path, target: Path) -> None:
     photo.write_text("this is no image")
+    run(photo, target)
+    assert not target.parent.exists(), "a failure alone creates no folder"
+    target.parent.mkdir()
     for _ in range(2):
         run(photo, target)
     (record,) = Manifest(target.parent).records("a.png")
@@ -229,3 +248,61 @@ def test_damaged_manifests_never_stop_a_run(photo: Path, target: Path) -> None:
     for request in ({}, {"options": 3}, record["request"] | {"options": None}):
         manifest.write_text(json.dumps(record | {"request": request}) + "\n")
         assert run(photo, target).restored == [photo]
+
+
+def test_only_the_missing_samples_are_written(photo: Path, target: Path) -> None:
+    own = save(target.with_name("a-1.png"), 3, 3, 3).read_bytes()
+    report = run(photo, target, samples=3, on_change="keep")
+    assert (report.restored, report.kept) == ([photo], [photo])
+    assert target.with_name("a-1.png").read_bytes() == own
+    second = target.with_name("a-2.png").read_bytes()
+    target.with_name("a-1.png").unlink()
+    assert run(photo, target, samples=3).restored == [photo]
+    assert target.with_name("a-2.png").read_bytes() == second
+    assert len({target.with_name(f"a-{i}.png").read_bytes() for i in (1, 2, 3)}) == 3
+
+
+def test_the_result_of_another_photo_of_the_same_name_is_not_replaced(
+    photo: Path, target: Path, tmp_path: Path
+) -> None:
+    run(photo, target)
+    first, other = target.read_bytes(), save(tmp_path / "other" / "a.png", 6, 5, 3, seed=4)
+    assert f"exists and is the result of {photo}; allowed: another --output" in run(other, target).failed[0][1]
+    assert target.read_bytes() == first
+    photo.unlink()
+    assert run(other, target).restored == [other]
+
+
+def test_an_edit_that_keeps_the_size_is_noticed(photo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "a.bmp"
+    run(photo, target)
+    data = bytearray(target.read_bytes())
+    data[-1] ^= 1
+    target.write_bytes(data)
+    assert "is not a result of restorekit" in run(photo, target).failed[0][1]
+
+
+def test_a_manifest_that_is_a_folder_is_reported_before_the_restoration(
+    photo: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (target.parent / MANIFEST).mkdir(parents=True)
+    monkeypatch.setattr(folder_module, "read_photo", lambda path: pytest.fail("the photo was read"))
+    assert "allowed: a manifest" in run(photo, target).failed[0][1]
+
+
+def test_a_result_that_another_run_replaced_is_a_failure(photo: Path, target: Path) -> None:
+    plan = plan_jobs([photo], target, add, {})
+    runner = Runner(add, GaussianPrior(), {}, ENGINE)
+    report = run_jobs(plan, runner, on_done=lambda job: run(photo, target, seed=1) and None)
+    assert (report.restored, report.failed[0][1]) == ([], f"{target}: replaced by another run during this one")
+
+
+def test_photos_that_are_named_twice_are_counted_once_per_target(tmp_path: Path) -> None:
+    for name in ("a.png", "s/a.png", "s/t/a.png"):
+        save(tmp_path / "p" / name, 6, 5, 3)
+    inputs = [tmp_path / "p", tmp_path / "p" / "s", tmp_path / "p" / "s" / "t"]
+    plan = plan_jobs(inputs, tmp_path / "out", add, {})
+    report = run_jobs(plan, Runner(add, GaussianPrior(), {}, ENGINE))
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("[!.]*.png")}
+    assert len(report.restored) == len(written)
+    assert not any("deleted" in message for _, message in report.failed)

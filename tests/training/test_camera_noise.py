@@ -60,11 +60,14 @@ def test_sampled_cameras_have_the_documented_distribution() -> None:
     for share, where in [
         (0.75, many.tone),
         (0.5, many.gradient_corrected),
-        (0.8, many.chroma_reduction > 0),
+        (0.9, many.chroma_reduction > 0),
         (0.4, many.sharpening > 0),
     ]:
         assert where.float().mean() == pytest.approx(share, abs=0.04)
     assert torch.equal(many.luma_reduction > 0, many.chroma_reduction > 0)
+    reduced = many.chroma_reduction > 0
+    assert many.luma_reduction[reduced].median() == pytest.approx(0.5**0.5, abs=0.03)
+    assert many.chroma_reduction[reduced].median() == pytest.approx(0.5 ** (1 / 20), abs=0.005)
 
 
 def test_rendering_inverts_linearization() -> None:

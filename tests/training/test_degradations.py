@@ -251,7 +251,7 @@ def test_shares_of_rescaled_photos_are_those_of_the_plan() -> None:
         ({"jpeg_quality": (50, 20)}, r"degradation\.jpeg_quality is \[50, 20\]"),
         ({"camera_quality": (90, 80)}, r"degradation\.camera_quality is \[90, 80\]"),
         ({"jpeg_quality": (0, 20)}, "greater than or equal to 1"),
-        ({"gaussian_sigma": (0, 20)}, "greater than 0"),
+        ({"gaussian_sigma": (0, 20)}, "greater than or equal to 0.01"),
         ({"grey_share": 1.5}, "less than or equal to 1"),
     ],
 )

@@ -106,7 +106,7 @@ def test_grey_palette_and_odd_sized_photos_of_a_folder_are_enlarged(tmp_path: Pa
     assert "4 restored" in out
     assert "no.png: not a readable image" in err
     found = {}
-    for path in (tmp_path / "in-superres").rglob("*.*"):
+    for path in (tmp_path / "in-superres").rglob("[!.]*.*"):
         with Image.open(path) as image:
             found[path.name] = (image.mode, image.size)
     assert found == {
