@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import platform
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -39,7 +41,8 @@ _OTHER_SUFFIXES = """
 KNOWN_SUFFIXES = frozenset(f".{suffix}" for suffix in _OTHER_SUFFIXES.split())
 # HEIF files are read with the extra "heif".
 HAS_HEIF = find_spec("pillow_heif") is not None
-PARTIAL = ".restorekit-part"
+# End of the names of temporary files, different on every host, since process IDs are those of one host.
+PARTIAL = f".{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}.restorekit-part"
 _PARTIAL_NAME = re.compile(rf"\..*\.([1-9][0-9]*){re.escape(PARTIAL)}", re.DOTALL)
 _SPECIAL = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFBLK: "device", stat.S_IFCHR: "device"}
 
@@ -169,7 +172,8 @@ def find_images(folder: Path) -> list[Path]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`. The file replaces `path` at the end; after an error it is deleted.
 
-    The temporary name contains the process ID, so that `remove_partial_files` keeps the files of running processes.
+    The temporary name contains the process ID and identifies the host, so that `remove_partial_files` keeps the files
+    of running processes and of other hosts.
     """
     part = path.with_name(f".{path.name[:32]}.{os.getpid()}{PARTIAL}")
     try:
@@ -184,7 +188,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete the temporary files in a folder that were written by processes that no longer run.
+    """Delete the temporary files in a folder that were written on this host by processes that no longer run.
 
     Everything else is kept: folders, links, files with other names, and files that must not be deleted.
     """

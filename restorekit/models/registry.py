@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,8 @@ def _download(repository: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
+    # The library reports every attempt; a failure is one line of ours.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     name, _, revision = repository.partition("@")
     try:
         return Path(hf_hub_download(name, WEIGHTS, revision=revision or None, library_name="restorekit"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 import zlib
 from dataclasses import replace
@@ -20,7 +19,7 @@ from restorekit.errors import ImageError
 from restorekit.run.formats import HEIF_EXTRA
 from restorekit.run.jpeg import quality_of, read_tables
 from restorekit.run.limits import check_declared_size
-from restorekit.run.metadata import apply_orientation, orientation_of, read_metadata, transparent_colour_note
+from restorekit.run.metadata import REFUSALS, apply_orientation, orientation_of, read_metadata, transparent_colour_note
 from restorekit.run.photo import Photo, from_stacked
 from restorekit.run.png16 import decode_png16
 from restorekit.run.tiff import read_tiff
@@ -37,21 +36,7 @@ CONTAINERS = ("MPO", "HEIF")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Exceptions that the decoders raise for a damaged file.
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    tifffile.TiffFileError,
-)
+DAMAGE = (*REFUSALS, EOFError, AssertionError, zlib.error, tifffile.TiffFileError)
 
 
 def decode_photo(file: BinaryIO, suffix: str, where: str) -> Photo:

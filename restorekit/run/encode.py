@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +12,10 @@ from PIL.PngImagePlugin import PngInfo
 from restorekit.errors import ImageError
 from restorekit.run.formats import Encoding, check_target, format_of, storable
 from restorekit.run.jpeg import MIN_QUALITY
-from restorekit.run.metadata import XMP_KEYWORD
+from restorekit.run.metadata import REFUSALS, XMP_KEYWORD
 from restorekit.run.photo import Photo, to_pillow
 from restorekit.run.png16 import encode_png16
 from restorekit.run.tiff import encode_tiff
-
-# Exceptions of the encoders, for metadata or sizes that a format cannot store.
-REFUSALS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,
-    struct.error,
-)
 
 
 def encode_photo(photo: Photo, path: Path, encoding: Encoding | None = None) -> tuple[bytes, tuple[str, ...]]:

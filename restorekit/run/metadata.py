@@ -30,8 +30,8 @@ EXIF_KEYWORDS = ("Raw profile type exif", "Raw profile type APP1")
 # Position of the colour space in an ICC profile (ICC.1:2022, table 17).
 COLOUR_SPACE = slice(16, 20)
 CHANNELS = {b"GRAY": 1, b"RGB ": 3}
-# Exceptions of Pillow for EXIF that is damaged or that it cannot write.
-EXIF_DAMAGE = (
+# Exceptions of Pillow and tifffile for damaged contents, and for metadata or sizes that a format cannot store.
+REFUSALS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -86,7 +86,7 @@ def profile_fits(icc: bytes, channels: int) -> bool:
 
 def orientation_of(image: Image.Image) -> int:
     """Return the EXIF orientation of a loaded image that Pillow has not applied yet: 1 to 8, 1 if it is damaged."""
-    with contextlib.suppress(*EXIF_DAMAGE):
+    with contextlib.suppress(*REFUSALS):
         orientation = image.getexif().get(ORIENTATION, 1)
         return orientation if orientation in range(1, 9) else 1
     return 1
@@ -98,7 +98,7 @@ def read_metadata(image: Image.Image, height: int, width: int) -> dict[str, Any]
     notes: tuple[str, ...] = ()
     try:
         exif = clean_exif(image.getexif(), height, width, only_descriptive=image.format == "TIFF")
-    except EXIF_DAMAGE:
+    except REFUSALS:
         notes = ("the EXIF is damaged; it is dropped",)
     return {
         "icc": image.info.get("icc_profile") or None,

@@ -21,8 +21,8 @@ from restorekit.run.limits import TIFF_RATIOS, check_segments
 from restorekit.run.metadata import (
     DESCRIPTIVE,
     DIRECTORIES,
-    EXIF_DAMAGE,
     ORIENTATION,
+    REFUSALS,
     apply_orientation,
     clean_exif,
     clean_xmp,
@@ -102,7 +102,7 @@ def _read_exif(file: BinaryIO, height: int, width: int) -> tuple[bytes | None, t
     try:
         found.load_from_fp(file)
         return clean_exif(found, height, width, only_descriptive=True), ()
-    except EXIF_DAMAGE:
+    except REFUSALS:
         return None, ("the EXIF is damaged; it is dropped",)
 
 

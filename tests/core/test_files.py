@@ -185,6 +185,13 @@ def test_what_restorekit_has_not_written_is_never_removed(tmp_path: Path) -> Non
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_part_files_of_other_hosts_are_kept(tmp_path: Path) -> None:
+    name = f".x.png.{DEAD}.{'0' * 8}.restorekit-part"
+    touch(tmp_path, name)
+    remove_partial_files(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_removing_temporary_files_never_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remove_partial_files(tmp_path / "none")
     touch(tmp_path, f".x.{DEAD}{PARTIAL}", "file")
