@@ -17,6 +17,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -183,14 +184,15 @@ def table(counts: Counter[tuple[str, str]], arguments: argparse.Namespace, wrong
     """Return the counts as a Markdown page."""
     kinds = sorted({kind for kind, _ in counts})
     rows = [f"| {kind} | {counts[kind, 'restored']} | {counts[kind, 'refused']} |" for kind in kinds]
+    command = f"python benchmarks/fuzz.py PHOTO --count {arguments.count} --seed {arguments.seed}"
     text = (
-        f"# Damaged files\n\n`python benchmarks/fuzz.py PHOTO --count {arguments.count} --seed {arguments.seed}`: "
-        f"{arguments.count} damaged files, three quarters of them photos and one quarter masks. {len(wrong)} of them "
-        f"crashed the process, printed a traceback, took more than 10 seconds, had a result of another size, or wrote "
-        f"another file. The slowest one took {slowest:.1f} s.\n\n"
-        "| file | restored | refused with one line |\n|---|--:|--:|\n"
+        f"`{command}`: {arguments.count} damaged files, three quarters of them photos and one quarter masks. "
+        f"{len(wrong)} of them crashed the process, printed a traceback, took more than 10 seconds, had a result of "
+        f"another size, or wrote another file. The slowest one took {slowest:.1f} s."
     )
-    return text + "\n".join(rows) + "\n"
+    lines = "\n".join(textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False))
+    head = f"# Damaged files\n\n{lines}\n\n| file | restored | refused with one line |\n|---|--:|--:|\n"
+    return head + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

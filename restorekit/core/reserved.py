@@ -17,8 +17,8 @@ COMMON = (
     *("model", "output", "format", "output_quality", "lossless", "exclude", "on_change", "overwrite"),
     *("dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
 )
-# Other names on the command line and among the arguments of `restorekit.NAME(...)`.
-OTHERS = ("inputs", "help", "samples", "image", "prior", "recipe")
+# Other names on the command line, among the arguments of `restorekit.NAME(...)`, and in manifests.
+OTHERS = ("inputs", "help", "samples", "image", "prior", "recipe", "source")
 
 
 def option_names(recipe: Recipe) -> list[str]:

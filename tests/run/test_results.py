@@ -306,3 +306,19 @@ def test_photos_that_are_named_twice_are_counted_once_per_target(tmp_path: Path)
     written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("[!.]*.png")}
     assert len(report.restored) == len(written)
     assert not any("deleted" in message for _, message in report.failed)
+
+
+def test_photos_of_a_batch_have_separate_missing_samples(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, 6, 5, 3)
+    out = tmp_path / "out"
+    plan = plan_jobs([tmp_path / "in"], out, add, {}, samples=2)
+    runner = Runner(add, GaussianPrior(), {}, ENGINE)
+    run_jobs(plan, runner)
+    kept = [out / "a-2.png", out / "b-1.png"]
+    before = [path.stat().st_mtime_ns for path in kept]
+    for name in ("a-1.png", "b-2.png"):
+        (out / name).unlink()
+    assert len(run_jobs(plan, runner, Settings(batch=2)).restored) == 2
+    assert [path.stat().st_mtime_ns for path in kept] == before
+    assert len(list(out.glob("*.png"))) == 4
