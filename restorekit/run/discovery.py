@@ -161,10 +161,9 @@ class _Finder:
         parts = pattern.parts
         first = next(index for index, part in enumerate(parts) if _has_wildcard(part))
         root, rest = Path(*parts[:first]), [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
-        try:
-            paths = set(root.glob("/".join(rest)))
-        except ValueError as error:
-            raise OptionError(f"{pattern}: {error}; allowed: ** between slashes, such as photos/**/*.jpg") from None
+        if any("**" in part and part != "**" for part in rest):
+            raise OptionError(f"{pattern}: found ** in a name, allowed: ** between slashes, such as photos/**/*.jpg")
+        paths = set(root.glob("/".join(rest)))
         before = len(self.found.photos) + len(self.found.failed)
         if "**" in rest:
             self._add_recursive(root, paths)
