@@ -172,11 +172,12 @@ class FolderRun:
     def check_existence(self) -> None:
         """Count photos as failed whose results were deleted or replaced by another run during this one."""
         restored, self.report.restored_jobs = self.report.restored_jobs, []
+        kept = set(self.report.kept_jobs)
         for job in restored:
             missing = [target for target in job.targets if not target.exists()]
             if missing:
                 self.report.failed.append((job.source, f"{missing[0]}: deleted during the run"))
-            elif job not in self.report.kept_jobs and not self.results.is_last(job):
+            elif job not in kept and not self.results.is_last(job):
                 self.report.failed.append((job.source, f"{job.targets[0]}: replaced by another run during this one"))
             else:
                 self.report.restored_jobs.append(job)

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -60,6 +60,7 @@ class Results:
         self._recipe_file = None if distributions else _source_file(recipe)
         engine = runner.engine
         self._engine = {"device": engine.device.type, "precision": engine.precision, "tile": engine.tile}
+        self._bundled = {bundled.name for bundled in bundled_models()}
         self._manifests: dict[Path, Manifest] = {}
         self._inputs: dict[tuple[Path, tuple[Path, ...]], dict[str, Any]] = {}
 
@@ -163,7 +164,7 @@ class Results:
             output=target.name,
             request=self.request(job, number),
             files={name: _relative(path, target.parent) for name, path in files.items()},
-            models={name: _name(model, target.parent) for name, model in self._models.items()},
+            models={name: _name(model, target.parent, self._bundled) for name, model in self._models.items()},
             engine=self._engine,
             versions=self._versions,
             seconds=None if facts is None else round(facts.seconds, 3),
@@ -227,12 +228,11 @@ def _source_file(recipe: Recipe) -> Path | None:
     return None if file is None or not Path(file).is_file() else Path(file)
 
 
-def _name(model: object, folder: Path) -> str:
+def _name(model: object, folder: Path, bundled: Set[str]) -> str:
     """Return the text that selects a model; a path is relative to a folder."""
     if not isinstance(model, str | Path):
         return type(model).__name__
-    is_bundled = str(model) in {bundled.name for bundled in bundled_models()}
-    return _relative(Path(model), folder) if Path(model).exists() and not is_bundled else str(model)
+    return _relative(Path(model), folder) if Path(model).exists() and str(model) not in bundled else str(model)
 
 
 def _relative(path: Path, folder: Path) -> str:
