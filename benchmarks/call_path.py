@@ -3,14 +3,15 @@
     python benchmarks/call_path.py inpaint photo.png --mask mask.png -o result.png --overwrite
 
 Two lists are printed: functions called once per run (plugins, command line, plan, model), and functions called for
-every photo (from `run_jobs` on). Networks and mathematics are left out: nets, priors, sampling, initial, the recipe
-itself, and core except recipes, their options and files. So is code that runs while a module is imported, such as
-decorators. docs/architecture.md explains the result.
+every photo, in the threads of `run_jobs` and when a photo is finished. Networks and mathematics are left out: nets,
+priors, sampling, initial, the recipe itself, and core except recipes, their options and files. So is code that runs
+while a module is imported, such as decorators. docs/architecture.md explains the result.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,12 +62,14 @@ def main(arguments: list[str]) -> None:
     def profile(frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and is_counted(frame):
             place = Path(frame.f_code.co_filename).relative_to(ROOT).as_posix()
-            called = per_photo if is_below(frame, "run_jobs") else once
+            in_thread = threading.current_thread() is not threading.main_thread()
+            called = per_photo if in_thread or is_below(frame, "finish") else once
             called.setdefault(f"{place}: {frame.f_code.co_qualname}")
 
     from restorekit import cli
 
     sys.argv = ["restorekit", *arguments]
+    threading.setprofile(profile)
     sys.setprofile(profile)
     try:
         cli.main()

@@ -19,7 +19,7 @@ TOLERANCE = 1.0
 YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
-@rk.recipe("dejpeg", model="camera-photo", evaluations=lambda options: 1)
+@rk.recipe("dejpeg", model="camera-photo", evaluations=lambda options: 1, strips=lambda sample, info, options: {})
 def dejpeg(
     y: Tensor,
     prior: Denoiser,

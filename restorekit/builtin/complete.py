@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from restorekit import Denoiser, ImageNoise, NoisyClassifier
 
 
-@rk.recipe("complete", model="guided-scenes", samples=True, keeps_pixels=True)
+@rk.recipe("complete", model="guided-scenes", samples=True, keeps_pixels=True, region="mask")
 def complete(
     y: Tensor,
     prior: Denoiser,

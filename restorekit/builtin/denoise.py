@@ -22,11 +22,25 @@ def check_noise(options: Mapping[str, Any]) -> None:
             )
 
 
+def options_for_strips(sample: Tensor, info: rk.PriorInfo, options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the kind and the level of the noise of a large photo, given a sample; None for --mode sample."""
+    if options["mode"] == "sample":
+        return None
+    if info.blind or options["noise"] == "camera" or options["sigma"] != "auto":
+        return {}
+    estimate = rk.estimate_noise(sample)
+    if options["noise"] == "auto" and not estimate.is_white:
+        return {"noise": "camera"}
+    level = float(estimate.sigma)
+    return {"noise": "gaussian", "sigma": level / rk.GREY_LEVEL if level >= info.sigma_min else 0.0}
+
+
 @rk.recipe(
     "denoise",
     samples=True,
     check=check_noise,
     evaluations=lambda options: 1 if options["mode"] == "mean" else None,
+    strips=options_for_strips,
 )
 def denoise(
     y: Tensor,

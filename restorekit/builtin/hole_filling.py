@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import restorekit as rk
@@ -18,17 +19,41 @@ SAMPLE_SIGMA = 4.0
 MEAN_FILL_SIGMA = 1.0
 # First sigma of sampling from a result at half the size: noise that hides the detail that upsampling lacks.
 UPSAMPLED_SIGMA = 0.5
+# Width of the border of known pixels around a part of a narrow hole from which it is filled.
+MARGIN = 16
 
 
-def restrict_to_hole(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
-    """Return the prior, evaluated only at a hole, with the pixels outside known exactly if it supports partial noise.
+def fill_windows(
+    y: Tensor, hole: Tensor, width: float, prior: Denoiser, fill: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Fill a hole window by window, evaluating nothing elsewhere.
+
+    y: (1, C, H, W) in [-1, 1]. hole: (1, 1, H, W) bool, with a marked pixel. width: see `hole_width`. prior: the prior
+    that `fill` uses; windows are at least as large as those that it was trained on.
+    fill: receives the windows (N, C, h, w) and their holes (N, 1, h, w), and returns the filled windows.
+    """
+    from restorekit.builtin.holes import GRID, cover
+    from restorekit.priors.tiled import Tiled
+
+    size = prior.inner.info.size if isinstance(prior, Tiled) else prior.info.size
+    margin = GRID * math.ceil(max(MARGIN, width) / GRID)
+    windows = cover(hole, margin, size or 1)
+    return windows.paste(fill(windows.crop(y), windows.crop(hole)), y)
+
+
+def with_known_pixels(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
+    """Return the prior with the pixels outside a hole known exactly, if it supports partial noise.
 
     hole: (N or 1, 1, H, W) bool. y: (N, C, H, W) in [-1, 1]; its values in the hole are ignored.
     """
+    return rk.KnownPixels(prior, hole, y) if prior.info.partial_noise else prior
+
+
+def restrict_to_hole(prior: Denoiser, hole: Tensor, y: Tensor) -> Denoiser:
+    """Return the prior `with_known_pixels`, evaluated only at the hole."""
     from restorekit.priors.tiled import only_where
 
-    local = only_where(prior, hole)
-    return rk.KnownPixels(local, hole, y) if prior.info.partial_noise else local
+    return with_known_pixels(only_where(prior, hole), hole, y)
 
 
 def mean_fill(prior: Denoiser, y: Tensor, hole: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Geometry of holes: width, scales, connected components and square crops."""
+"""Geometry of holes: width, scales, connected components, square crops and covers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor
 
 # Widest hole in pixels that a prior of local structure fills at one scale, and smallest side of a downsampled image.
 MAX_WIDTH, MIN_SIDE = 16, 32
+# The cells of a cover start at multiples of this, so that networks with strides see every window on the same grid.
+GRID = 8
 
 
 def hole_width(hole: Tensor) -> float:
@@ -23,8 +25,12 @@ def hole_width(hole: Tensor) -> float:
     """
     if hole.all():
         return 2.0 * max(hole.shape[-2:])
-    distances = distance_transform_cdt(hole[0, 0].cpu().numpy(), metric="chessboard")
-    return max(0.0, 2.0 * float(distances.max()) - 1)
+    if not hole.any():
+        return 0.0
+    # The hole with a border of one pixel: it contains the known pixels that are closest.
+    rows, columns = (slice(max(0, int(marked[0]) - 1), int(marked[-1]) + 2) for marked in _marked(hole))
+    distances = distance_transform_cdt(hole[0, 0, rows, columns].cpu().numpy(), metric="chessboard")
+    return 2.0 * float(distances.max()) - 1
 
 
 def scales_for(hole: Tensor) -> int:
@@ -114,6 +120,93 @@ def centered_origin(hole: Tensor, side: int) -> tuple[int, int]:
         for marked, length in zip(_marked(hole), hole.shape[-2:], strict=True)
     )
     return top, left
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Windows of one size that contain a hole and known pixels around it.
+
+    Attributes:
+        height, width: size of the image.
+        cells: first row and column of disjoint squares that together contain the hole.
+        side: side of the cells.
+        margin: width of the border around a cell that is part of its window. At the sides of the image, the window is
+            moved inside, and is no larger than the image.
+    """
+
+    height: int
+    width: int
+    cells: tuple[tuple[int, int], ...]
+    side: int
+    margin: int
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the windows."""
+        side = self.side + 2 * self.margin
+        return min(side, self.height), min(side, self.width)
+
+    @property
+    def area(self) -> int:
+        """Number of pixels of all windows."""
+        return len(self.cells) * self.window[0] * self.window[1]
+
+    def crop(self, x: Tensor) -> Tensor:
+        """Return the windows (N, C, h, w) of an image (1, C, H, W)."""
+        height, width = self.window
+        return torch.cat([x[..., top : top + height, left : left + width] for top, left in self._origins()])
+
+    def paste(self, windows: Tensor, x: Tensor) -> Tensor:
+        """Return the image x (1, C, H, W) with the cells replaced by those of the windows (N, C, h, w)."""
+        result = x.clone()
+        for part, (row, column), (top, left) in zip(windows, self.cells, self._origins(), strict=True):
+            cell = result[0, :, row : row + self.side, column : column + self.side]
+            cell.copy_(part[:, row - top :, column - left :][:, : cell.shape[1], : cell.shape[2]])
+        return result
+
+    def _origins(self) -> list[tuple[int, int]]:
+        """First row and column of each window."""
+        height, width = self.window
+        return [
+            (
+                _move_inside(row - self.margin, height, self.height),
+                _move_inside(column - self.margin, width, self.width),
+            )
+            for row, column in self.cells
+        ]
+
+
+def cover(hole: Tensor, margin: int, min_side: int = 1) -> Cover:
+    """Return the cover of a hole (1, 1, H, W), bool, with the fewest pixels, among several sizes of the windows.
+
+    margin: see `Cover`. min_side: smallest side of a window. If no cover has fewer pixels than the image, its only
+    window is the whole image.
+    """
+    height, width = hole.shape[-2:]
+    marked = F.max_pool2d(hole.float(), GRID, ceil_mode=True)[0, 0].bool().cpu()
+    best = Cover(height, width, ((0, 0),), max(height, width), 0)
+    side = 2 * GRID
+    while side + 2 * margin < max(height, width):
+        if side + 2 * margin >= min_side:
+            cells = tuple((GRID * row, GRID * column) for row, column in _cells(marked, side // GRID))
+            best = min(Cover(height, width, cells, side, margin), best, key=lambda found: found.area)
+        side *= 2
+    return best
+
+
+def _cells(marked: Tensor, side: int) -> list[tuple[int, int]]:
+    """First row and column of disjoint squares that together contain the marked entries of a matrix, bool."""
+    rows = _starts(marked.any(1), side)
+    return [(row, column) for row in rows for column in _starts(marked[row : row + side].any(0), side)]
+
+
+def _starts(marked: Tensor, side: int) -> list[int]:
+    """Starts of the fewest intervals of `side` that contain the marked entries of a vector, bool."""
+    starts: list[int] = []
+    for index in marked.nonzero()[:, 0].tolist():
+        if not starts or index >= starts[-1] + side:
+            starts.append(index)
+    return starts
 
 
 def components(hole: Tensor, cell: int) -> list[Tensor]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from restorekit import Denoiser, ImageNoise
 
 
-@rk.recipe("inpaint", model="ddpm-fill", samples=True, keeps_pixels=True)
+@rk.recipe("inpaint", model="ddpm-fill", samples=True, keeps_pixels=True, region="mask")
 def inpaint(
     y: Tensor,
     prior: Denoiser,
@@ -55,8 +55,9 @@ def inpaint(
     """Fill the masked pixels; all other pixels stay bit-identical.
 
     mean: a plug-and-play loop of denoising at decreasing noise levels (DPIR, Zhang et al. 2021), from a smooth fill. A
-    prior that supports holes (see `PriorInfo`) starts from E[x0 | known pixels], averaged over four views of
-    the image (self-ensemble, Timofte et al. 2016), and needs only a short loop.
+    prior that supports holes (see `PriorInfo`) starts from E[x0 | known pixels] and needs only a short loop. The steps
+    use different views of the image (self-ensemble, Timofte et al. 2016). The prior is evaluated in windows around the
+    holes only.
 
     sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022). A prior
     with partial noise receives the known pixels without noise. A prior that supports holes starts from its mean fill
@@ -65,9 +66,11 @@ def inpaint(
     annealed Langevin dynamics (Song and Ermon 2019, algorithm 2, with the updates of Leimkuhler and Matthews).
     """
     import warnings
+    from functools import partial
 
     import torch
 
+    from restorekit.builtin.hole_filling import fill_windows
     from restorekit.builtin.holes import hole_width, scales_for
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
@@ -78,12 +81,13 @@ def inpaint(
             warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
             filled.append(image)
             continue
-        mean = mode == "mean" or (mode == "auto" and hole_width(hole) <= NARROW_WIDTH)
+        width = hole_width(hole)
+        mean = mode == "mean" or (mode == "auto" and width <= NARROW_WIDTH)
         if hole.all():
             text = f"the mask covers the whole image; the result is {'the mean' if mean else 'a sample'} of the prior"
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
         if mean:
-            filled.append(_mean(image, hole, prior, steps))
+            filled.append(fill_windows(image, hole, width, prior, partial(_mean, prior=prior, steps=steps)))
         elif annealed:
             filled.append(_langevin(image, hole, prior, image_noise, steps, inner_steps))
         else:
@@ -93,24 +97,21 @@ def inpaint(
 
 
 def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
-    """Return the least-squares estimate of one image (1, C, H, W)."""
-    import torch
-
-    from restorekit.builtin.hole_filling import restrict_to_hole
+    """Return the least-squares estimate of images (N, C, H, W) with holes (N, 1, H, W)."""
+    from restorekit.builtin.hole_filling import with_known_pixels
     from restorekit.priors.self_ensemble import N_VIEWS, self_ensemble_view
 
     operator, estimate = rk.Masking(~hole), rk.smooth_fill(y, hole)
     # Every step uses another view of the image, so that errors of the network that depend on orientation cancel.
-    views = [restrict_to_hole(self_ensemble_view(prior, 3 * i % N_VIEWS), hole, estimate) for i in range(N_VIEWS)]
-    sigma_max = MEAN_SIGMA_MAX
+    views = [with_known_pixels(self_ensemble_view(prior, 3 * i % N_VIEWS), hole, estimate) for i in range(N_VIEWS)]
     if prior.info.supports_holes:
-        count = min(steps, FILL_VIEWS)
-        estimate = torch.stack([rk.denoise_at(view, estimate, math.inf) for view in views[:count]]).mean(0)
-        views = views[count:] + views[:count]
-        steps, sigma_max = min(steps - count, REFINE_STEPS), REFINE_SIGMA_MAX
-        if not steps:
+        estimate = rk.denoise_at(views[0], estimate, math.inf)
+        if steps == 1:
             return estimate
-    ladder = rk.geometric_ladder(sigma_max, SIGMA_MIN, steps)
+        views = views[1:] + views[:1]
+        ladder = rk.geometric_ladder(REFINE_SIGMA_MAX, REFINE_SIGMA_MIN, min(steps - 1, REFINE_STEPS))
+    else:
+        ladder = rk.geometric_ladder(SIGMA_MAX, SIGMA_MIN, steps)
     for i, sigma in enumerate(ladder[:-1].tolist()):
         ladder[i] = rk.known_sigma(prior, sigma)
     return rk.plug_and_play(views, operator, operator.forward(y), estimate, ladder)
@@ -152,11 +153,11 @@ def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps
 
 # Holes up to this width in pixels are filled with the mean.
 NARROW_WIDTH = 12.0
-# First sigma of the plug-and-play loop from a smooth fill and from the mean fill of the prior, and its last sigma.
-MEAN_SIGMA_MAX, REFINE_SIGMA_MAX, SIGMA_MIN = 0.3, 0.03, 0.01
-# For a prior that supports holes: number of views that its mean fill averages, and largest number of loop steps after
-# it; more steps do not change the result.
-FILL_VIEWS, REFINE_STEPS = 4, 4
+# First and last sigma of the plug-and-play loop, from a smooth fill and from the mean fill of the prior.
+SIGMA_MAX, SIGMA_MIN = 0.3, 0.01
+REFINE_SIGMA_MAX, REFINE_SIGMA_MIN = 0.05, 0.015
+# Largest number of loop steps after the mean fill of a prior that supports holes; more do not change the result.
+REFINE_STEPS = 2
 
 
 @rk.hookimpl

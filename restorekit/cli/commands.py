@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -16,6 +15,8 @@ from restorekit.core.reserved import check_names
 from restorekit.errors import OptionError
 
 MODEL = "Prior: a name, a folder, hf://org/name@revision, or FAMILY:TEXT of a plugin."
+INPUTS = "Photos, folders, patterns and URLs such as s3://bucket/folder; - is standard input."
+OUTPUT = "File, folder or URL to write."
 FORMAT = "Output format, such as png. Default: the format of the photo."
 QUALITY = "Quality of JPEG, lossy WebP, AVIF and HEIC, 1 to 100. Default: 95, or that of a JPEG photo if higher."
 LOSSLESS = "Compression of WebP and HEIC. Default: WebP lossless, HEIC lossy."
@@ -24,16 +25,23 @@ ON_CHANGE = "Results made from another photo, or with other options or models: r
 OVERWRITE = "Replace existing files, whoever wrote them, whatever --on-change says."
 DRY_RUN = "Print what would be done and exit."
 SEED = "Seed of the run, from which the seed of every photo is derived."
-BATCH = "Number of photos of the same size that are evaluated together."
-DEVICE = "Device: auto, cpu, cuda, cuda:1 or mps."
+BATCH = (
+    "Number of photos that are restored at the same time on each device; their windows are evaluated together. "
+    "Default: 4 on a GPU, otherwise 1."
+)
+DEVICE = "Device: auto, cpu, cuda (all GPUs), cuda:1 or mps."
+COMPILE = "Compile the networks, which takes a minute or more and pays in long runs."
 PRECISION = "Precision of the networks: auto, float32 or bfloat16."
 TILE = "Side of the tiles in pixels. Default: the prior's training size."
+ENGINE = "Where photos are restored: local (this machine) or ray (a Ray cluster)."
+WORKERS = "Number of workers with --engine ray. Default: one per GPU or, without GPUs, one per machine."
 LABELS = "List the classes of the bundled priors and exit."
 OnChange = Literal["redo", "keep", "fail"]
+Engine = Literal["local", "ray"]
 # Options of every recipe command: name, type, default.
 COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("model", Annotated[str | None, typer.Option(help=MODEL)], None),
-    ("output", Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")], None),
+    ("output", Annotated[str | None, typer.Option("--output", "-o", help=OUTPUT, metavar="PATH")], None),
     ("format", Annotated[str | None, typer.Option(help=FORMAT)], None),
     ("output_quality", Annotated[int | None, typer.Option(help=QUALITY, min=1, max=100)], None),
     ("lossless", Annotated[bool | None, typer.Option(help=LOSSLESS)], None),
@@ -44,10 +52,13 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("json", Annotated[bool, typer.Option("--json", help="Print the report as JSON.")], False),
     ("debug", Annotated[bool, typer.Option("--debug", help="Print the traceback of every failure.")], False),
     ("seed", Annotated[int, typer.Option(help=SEED, min=0)], 0),
-    ("batch", Annotated[int, typer.Option(help=BATCH, min=1)], 1),
+    ("batch", Annotated[int | None, typer.Option(help=BATCH, min=1)], None),
     ("device", Annotated[str, typer.Option(help=DEVICE)], "auto"),
     ("precision", Annotated[str, typer.Option(help=PRECISION)], "auto"),
     ("tile", Annotated[int | None, typer.Option(help=TILE)], None),
+    ("compile", Annotated[bool, typer.Option("--compile", help=COMPILE)], False),
+    ("engine", Annotated[Engine, typer.Option(help=ENGINE)], "local"),
+    ("workers", Annotated[int | None, typer.Option(help=WORKERS, min=1)], None),
 )
 SAMPLES = ("samples", Annotated[int, typer.Option(help="Number of results per photo.", min=1, max=1000)], 1)
 METAVARS: dict[type, str] = {ClassOption: "CLASS", ModelOption: "MODEL", SolverOption: "SOLVER"}
@@ -59,7 +70,7 @@ def typer_command(recipe: Recipe) -> Callable[..., None]:
     parameters = [
         _keyword(
             "inputs",
-            Annotated[list[Path], typer.Argument(help="Photos, folders and patterns; - is standard input.")],
+            Annotated[list[str], typer.Argument(help=INPUTS)],
             ...,
         )
     ]
@@ -101,7 +112,7 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
     text = parameter.spec.help
     if isinstance(parameter.spec, ImageOption):
         text = f"{text} A file for all photos, or a folder of files with the names of the photos."
-        kind: Any = Annotated[Path if parameter.required else Path | None, typer.Option(flag, help=text)]
+        kind: Any = Annotated[str if parameter.required else str | None, typer.Option(flag, help=text, metavar="PATH")]
         inverted = Annotated[bool, typer.Option(f"--invert-{flag[2:]}", help="Swap black and white.")]
         extra = [_keyword(f"invert_{parameter.name}", inverted, False)] if parameter.spec.invertible else []
         return [_keyword(parameter.name, kind, default), *extra]

@@ -10,16 +10,19 @@ from typing import Annotated
 
 import typer
 
-from restorekit.errors import printable
+from restorekit.errors import OptionError, printable
+from restorekit.run.mirror import is_url, local_path
 
 JSON = typer.Option("--json", help="Print JSON.")
 
 
 def replay_result(
-    result: Annotated[Path, typer.Argument(help="Result to reproduce; the file itself may be missing.")],
+    result: Annotated[str, typer.Argument(help="Result to reproduce; the file itself may be missing.")],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File to write, in the format of the result. Default: NAME-replay."),
+        str | None,
+        typer.Option(
+            "--output", "-o", help="File to write, in the format of the result. Default: NAME-replay.", metavar="PATH"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -32,7 +35,8 @@ def replay_result(
     """
     from restorekit.run.replay import replay
 
-    found = replay(result, output, device=device, overwrite=overwrite)
+    target = None if output is None else _local(output)
+    found = replay(_local(result), target, device=device, overwrite=overwrite)
     if as_json:
         record = {"result": str(result), "output": str(found.target), "identical": found.identical}
         print(json.dumps(record, indent=2))
@@ -44,7 +48,7 @@ def replay_result(
 
 
 def verify_results(
-    paths: Annotated[list[Path], typer.Argument(help="Results, and folders with results.")],
+    paths: Annotated[list[str], typer.Argument(help="Results, and folders with results.")],
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Compare results with the digests in their manifests.
@@ -53,7 +57,7 @@ def verify_results(
     """
     from restorekit.run.verify import verify
 
-    checked = verify(paths)
+    checked = verify([_local(path) for path in paths])
     counts = Counter(condition for _, condition in checked)
     if as_json:
         results = [{"output": str(path), "condition": condition} for path, condition in checked]
@@ -65,3 +69,10 @@ def verify_results(
         print(f"verify: {', '.join(f'{count} {condition}' for condition, count in sorted(counts.items()))}")
     if counts["ok"] + counts["unknown"] < len(checked):
         raise typer.Exit(1)
+
+
+def _local(text: str) -> Path:
+    """Return the path that a text names; OptionError for the URL of a remote file."""
+    if is_url(text):
+        raise OptionError(f"{text}: found a URL, allowed: a file or folder of this machine")
+    return local_path(text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from restorekit.core.recipe import Recipe
 from restorekit.errors import printable
+from restorekit.run.mirror import url_of, with_urls
 
 if TYPE_CHECKING:
     from restorekit.run.plan import Job, Plan
@@ -26,15 +27,15 @@ def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, 
     debug: whether to print the traceback of every failure.
     """
     if plan.skipped:
-        print(f"skipped: {printable(plan.skipped_text)}", file=sys.stderr)
+        print(f"skipped: {_shown(plan.skipped_text)}", file=sys.stderr)
     for note in notes(recipe, report):
-        print(f"note: {printable(note)}", file=sys.stderr)
+        print(f"note: {_shown(note)}", file=sys.stderr)
     for source, message in report.failed:
-        text = message if str(source) in message else f"{source}: {message}"
-        print(f"failed: {printable(text)}", file=sys.stderr)
+        place, message = _shown(str(source)), _shown(message)
+        print(f"failed: {message if place in message else f'{place}: {message}'}", file=sys.stderr)
         if debug and source in report.traces:
             print(report.traces[source], file=sys.stderr, end="")
-    summary = [f"{len(report.restored)} restored{printable(_location(_targets(report)))}"]
+    summary = [f"{len(report.restored)} restored{_shown(_location(_targets(report)))}"]
     if report.skipped:
         summary.append(f"{len(report.skipped)} skipped because results exist (--overwrite restores them again)")
     if report.kept:
@@ -65,7 +66,7 @@ def report_json(recipe: Recipe, plan: Plan, report: RunReport) -> str:
         "stopped": report.stopped or None,
         "photos": len(plan.jobs),
     }
-    return json.dumps(record, indent=2)
+    return with_urls(json.dumps(record, indent=2))
 
 
 def plan_text(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
@@ -80,7 +81,7 @@ def plan_text(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
     lines += [f"failed: {reason}  {path}" for path, reason in plan.failed]
     if plan.skipped:
         lines.append(f"skipped: {plan.skipped_text}")
-    return "\n".join(map(printable, [*lines, f"{name}: {count} photo{'s' if count > 1 else ''}, nothing was written"]))
+    return "\n".join(map(_shown, [*lines, f"{name}: {count} photo{'s' if count > 1 else ''}, nothing was written"]))
 
 
 def plan_json(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
@@ -99,7 +100,13 @@ def plan_json(runner: Runner, plan: Plan, states: Sequence[str]) -> str:
     settings = {"recipe": runner.recipe.name, "options": _options(runner), "models": models, "engine": engine}
     left_out = [{"path": str(path), "kind": kind} for path, kind in plan.skipped]
     failed = [{"source": str(path), "error": reason} for path, reason in plan.failed]
-    return json.dumps({**settings, "photos": photos, "left_out": left_out, "failed": failed}, indent=2, default=str)
+    record = {**settings, "photos": photos, "left_out": left_out, "failed": failed}
+    return with_urls(json.dumps(record, indent=2, default=str))
+
+
+def _shown(text: str) -> str:
+    """Return a text for the terminal, in which URLs replace the paths of copies of remote files."""
+    return printable(with_urls(text))
 
 
 def _options(runner: Runner) -> dict[str, Any]:
@@ -124,6 +131,8 @@ def _targets(report: RunReport) -> list[Path]:
 
 def _location(targets: list[Path]) -> str:
     """Return " to PATH" with the target, or with the common folder of several; "" if there is none."""
+    if len({url_of(target) is None for target in targets}) > 1:
+        return ""
     if len(targets) < 2:
         return "".join(f" to {target}" for target in targets)
     try:

@@ -8,14 +8,15 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import gamma
 from torch import Tensor
 
 from restorekit.core.denoiser import GREY_LEVEL
 
 PATCH = 7
-CONFIDENCE = 1 - 1e-6
 ROUNDS = 4
+# The sum of the squared gradients of a patch of white noise with variance 1 exceeds this with a probability of 1e-6:
+# the quantile of the gamma distribution of Liu et al. (2013). A test computes it; scipy.stats takes long to import.
+MAX_STRENGTH = 81.82076743668523
 # Patches with this fraction of black or white pixels, or more, are excluded.
 MAX_CLIPPED = 0.1
 # Approximate maximum number of patches; sufficient for a covariance matrix of 49 x 49.
@@ -87,14 +88,12 @@ def _gradient_matrices() -> tuple[Tensor, Tensor]:
 def _estimate_channel(x: Tensor) -> tuple[float, float]:
     """Return the noise level and the whiteness of one channel (H, W)."""
     stride = max(1, math.isqrt(x.numel() // MAX_PATCHES))
-    patches = F.unfold(x[None, None], PATCH, stride=stride)[0].double()
+    patches = F.unfold(x[None, None], PATCH, stride=stride)[0]
+    # Bars, blown highlights and transparent areas contain no noise.
+    natural = (patches.amax(0) > patches.amin(0)) & ((patches.abs() >= 1).sum(0) < MAX_CLIPPED * PATCH**2)
+    patches = patches.double()
     horizontal, vertical = (matrix.to(patches) for matrix in _gradient_matrices())
     strength = (horizontal @ patches).square().sum(0) + (vertical @ patches).square().sum(0)
-    form = horizontal.T @ horizontal + vertical.T @ vertical
-    rank, trace = float(torch.linalg.matrix_rank(form)), float(form.trace())
-    threshold = float(gamma.ppf(CONFIDENCE, rank / 2, scale=2 * trace / rank))
-    # Bars, blown highlights and transparent areas contain no noise.
-    natural = (patches.amax(0) > patches.amin(0)) & ((patches.abs() >= 1).double().mean(0) < MAX_CLIPPED)
     patches, strength = patches[:, natural], strength[natural]
     selected = torch.ones_like(strength, dtype=torch.bool)
     if len(strength) <= PATCH**2:
@@ -104,7 +103,7 @@ def _estimate_channel(x: Tensor) -> tuple[float, float]:
         # Bias of the smallest eigenvalue for a finite number of patches (Marchenko and Pastur 1967).
         bias = (1 - math.sqrt(PATCH**2 / int(selected.sum()))) ** 2
         variance = components[0] / bias
-        selected = strength <= variance * threshold
+        selected = strength <= variance * MAX_STRENGTH
         if int(selected.sum()) <= 4 * PATCH**2:
             break
     median = float(components[len(components) // 2])

@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Size = Callable[[int, int, Mapping[str, Any]], tuple[int, int]]
 Check = Callable[[Mapping[str, Any]], None]
 Evaluations = Callable[[Mapping[str, Any]], int | None]
+Strips = Callable[[Any, Any, Mapping[str, Any]], Mapping[str, Any] | None]
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Positional parameters of every recipe, in this order.
 POSITIONAL = ("y", "prior", "noise")
@@ -54,6 +55,11 @@ class Recipe:
         keeps_pixels: whether the recipe returns some pixels bit-identical, such as those outside a mask. The command
             line then prints a note if the output format is lossy.
         evaluations: (options) -> number of evaluations of the prior per image, for the progress bar; None if unknown.
+        strips: for recipes whose result at a pixel depends on a neighbourhood of few pixels only, so that a large photo
+            can be restored in strips: (sample (1, C, H, W) of the photo, `PriorInfo`, options) -> values of options for
+            all strips, such as a noise level; or None if these options require the whole photo.
+        region: name of the side image that marks which pixels change, such as a mask; of a large photo, only the
+            surroundings of marked pixels are then restored.
     """
 
     name: str
@@ -66,6 +72,8 @@ class Recipe:
     check: Check | None = None
     keeps_pixels: bool = False
     evaluations: Evaluations | None = None
+    strips: Strips | None = None
+    region: str | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; an option named like a positional parameter is passed with its trailing underscore."""
@@ -127,6 +135,8 @@ def recipe(
     check: Check | None = None,
     keeps_pixels: bool = False,
     evaluations: Evaluations | None = None,
+    strips: Strips | None = None,
+    region: str | None = None,
 ) -> Callable[[F], Recipe]:
     """Turn a function (y, prior, noise, *, options) into a recipe; a decorator.
 
@@ -145,7 +155,9 @@ def recipe(
             raise TypeError(f"recipe {name!r}: no docstring; its first line is the help of the command")
         hints = _hints(function)
         parameters = tuple(_parameter(name, p, hints[p.name]) for p in list(signature.values())[len(POSITIONAL) :])
-        return Recipe(name, function, parameters, model, samples, channels, size, check, keeps_pixels, evaluations)
+        return Recipe(
+            name, function, parameters, model, samples, channels, size, check, keeps_pixels, evaluations, strips, region
+        )
 
     return wrap
 

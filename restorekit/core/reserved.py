@@ -16,6 +16,7 @@ BUNDLED = Path(__file__).parent.parent / "weights"
 COMMON = (
     *("model", "output", "format", "output_quality", "lossless", "exclude", "on_change", "overwrite"),
     *("dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
+    *("compile", "engine", "workers"),
 )
 # Other names on the command line, among the arguments of `restorekit.NAME(...)`, and in manifests.
 OTHERS = ("inputs", "help", "samples", "image", "prior", "recipe", "source")

@@ -132,10 +132,10 @@ class EpsilonConfig(Config):
         """Return the network with newly initialized weights."""
         return UNet(self.net)
 
-    def build(self) -> EpsilonPrior:
-        """Return the prior with newly initialized weights."""
+    def build(self, net: UNet | None = None) -> EpsilonPrior:
+        """Return the prior with a network; None for one with newly initialized weights."""
         return EpsilonPrior(
-            self.build_net(),
+            self.build_net() if net is None else net,
             self.schedule.table(),
             prediction=self.prediction,
             channels=self.channels,
@@ -216,10 +216,10 @@ class ScoreConfig(_PlainConfig):
         """Return the network with newly initialized weights."""
         return NCSN(self.net)
 
-    def build(self) -> ScorePrior:
-        """Return the prior with newly initialized weights."""
+    def build(self, net: NCSN | None = None) -> ScorePrior:
+        """Return the prior with a network; None for one with newly initialized weights."""
         return ScorePrior(
-            self.build_net(),
+            self.build_net() if net is None else net,
             self.levels.sigmas(),
             divide=self.divide,
             channels=self.channels,
@@ -261,10 +261,10 @@ class NoisyClassifierConfig(_PlainConfig):
         """Return the network with newly initialized weights."""
         return Classifier(self.net)
 
-    def build(self) -> NoisyClassifier:
-        """Return the classifier with newly initialized weights."""
+    def build(self, net: Classifier | None = None) -> NoisyClassifier:
+        """Return the classifier with a network; None for one with newly initialized weights."""
         return NoisyClassifier(
-            self.build_net(),
+            self.build_net() if net is None else net,
             self.schedule.table(),
             classes=self.classes,
             size=self.net.size,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -86,7 +87,8 @@ def load_any_weights(path: Path) -> Prior | NoisyClassifier:
     """
     config = read_config(path)
     with torch.device("meta"):
-        shapes = shapes_of(config.build_net().state_dict())
+        net: Any = config.build_net()
+    shapes = shapes_of(net.state_dict())
     with _opened(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         problem = misfit(shapes, {name: tuple(part.get_shape()) for name, part in slices.items()})
@@ -96,13 +98,13 @@ def load_any_weights(path: Path) -> Prior | NoisyClassifier:
             if part.get_dtype() not in DTYPES:
                 found = f"tensor {name} has the type {part.get_dtype()}"
                 raise ModelError(f"{path}: {found}, allowed: {', '.join(DTYPES)}")
-        weights = {name: file.get_tensor(name).float() for name in shapes}
-    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+        weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in shapes}
+    # NumPy uses one thread: on a busy machine, hundreds of small parallel operations of torch take seconds.
+    broken = [name for name, value in weights.items() if not np.isfinite(value.numpy()).all()]
     if broken:
         raise ModelError(f"{path}: {_names(broken)} contain nan or inf; the file is damaged")
-    model = config.build()
-    model.net.load_state_dict(weights)
-    return model.eval().requires_grad_(False)
+    net.load_state_dict(weights, assign=True)
+    return config.build(net).eval().requires_grad_(False)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from restorekit.core.config import Config
+from restorekit.nets.inference import add, is_cpu_inference, silu, transposed_weight
 from restorekit.nets.noise_estimator import NoiseEstimator
 
 GROUPS = 32
@@ -120,6 +121,14 @@ class PixelNorm(nn.LayerNorm):
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
+def scale_and_shift(norm: nn.Module, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return scale * norm(h) + shift; h (N, C, H, W), scale and shift (N or 1, C, 1, 1)."""
+    if isinstance(norm, PixelNorm) and len(scale) == 1 and is_cpu_inference(h):
+        weight, bias = norm.weight * scale.flatten(), norm.bias * scale.flatten() + shift.flatten()
+        return F.layer_norm(h.movedim(1, -1), norm.normalized_shape, weight, bias, norm.eps).movedim(-1, 1)
+    return torch.addcmul(shift, norm(h), scale)
+
+
 def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
@@ -149,6 +158,8 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        if is_cpu_inference(x):
+            return F.conv_transpose2d(x, transposed_weight(self.conv.weight), self.conv.bias, stride=2, padding=1)
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))  # type: ignore[no-any-return]
 
 
@@ -174,16 +185,16 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (N, C, H, W), embedding (N, E) -> (N, C', H', W')."""
-        norm, act, conv = self.in_layers
-        h = conv(self._resample(act(norm(x))))
+        norm, _, conv = self.in_layers
+        h = conv(self._resample(silu(norm(x), keep=x)))
         emb = self.emb_layers(embedding).to(h.dtype)[..., None, None]
-        norm, act, dropout, conv = self.out_layers
+        norm, _, dropout, conv = self.out_layers
         if self.scale_shift:
             scale, shift = emb.chunk(2, dim=1)
-            h = torch.addcmul(shift, norm(h), 1 + scale)
+            h = scale_and_shift(norm, h, 1 + scale, shift)
         else:
             h = norm(h + emb)
-        return self.skip_connection(self._resample(x)) + conv(dropout(act(h)))  # type: ignore[no-any-return]
+        return add(conv(dropout(silu(h, keep=x))), self.skip_connection(self._resample(x)))
 
 
 class AttentionBlock(nn.Module):
@@ -291,6 +302,8 @@ class UNet(nn.Module):
         embedding = self.time_embed(timestep_embedding(t, self.config.channels, self.config.frequencies))
         if label is not None:
             embedding = embedding + self.label_emb(label)
+        if is_cpu_inference(x) and (embedding == embedding[:1]).all():
+            embedding = embedding[:1]
         if self.config.low_res:
             if low_res is None:
                 raise ValueError("UNet: low_res is None, but the network is for super-resolution; allowed: a tensor")
@@ -303,5 +316,7 @@ class UNet(nn.Module):
             skips.append(x)
         x = self.middle_block(x, embedding)
         for stage in self.output_blocks:
-            x = stage(torch.cat([x, skips.pop()], dim=1), embedding)
-        return self.out(x)  # type: ignore[no-any-return]
+            x = torch.cat([x, skips.pop()], dim=1)
+            x = stage(x, embedding)
+        norm, _, conv = self.out
+        return conv(silu(norm(x), keep=x))  # type: ignore[no-any-return]

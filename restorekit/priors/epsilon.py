@@ -22,6 +22,8 @@ HOLE_SIGMA = 0.2
 # Step that the network receives in the first pass over a hole, and its increment per pass, as fractions of the number
 # of trained steps.
 FIRST_PASS, NEXT_PASS = 1.0, 0.1
+# Number of further passes over a hole after the trained ones, each like the last of them.
+EXTRA_PASSES = 1
 
 
 def step_of(sigma: Tensor, table: Tensor) -> Tensor:
@@ -55,7 +57,8 @@ class EpsilonPrior(nn.Module):
         prediction: the quantity that the network predicts.
         channels, size, classes, no_label, partial_noise, learned_variance: see `PriorInfo`.
         passes: number of passes of the network over a hole (sigma = inf), the first on the initial estimate, each
-            subsequent one on the result of the previous pass. 0: the network was not trained on holes.
+            subsequent one on the result of the previous pass. 0: the network was not trained on holes. D takes
+            one pass more than that.
         self_conditioned: the network has C additional input channels for an estimate of the clean image. D is then the
             result of a second pass, whose estimate is the result of the first (Chen et al. 2022, arXiv 2208.04202,
             section 3.2; their sampler uses the estimate of the previous step instead, which saves an evaluation but
@@ -120,9 +123,15 @@ class EpsilonPrior(nn.Module):
             return self.single_pass(x, sigma, label, estimate=estimate)
         if not self.info.supports_holes:
             raise ValueError("EpsilonPrior: sigma is inf, but the prior was not trained on holes")
-        for number in range(self.passes - 1):
-            x = torch.where(unknown, self.single_pass(x, sigma, label, number)[0], x)
-        return self.single_pass(x, sigma, label, self.passes - 1)
+        denoised, weight = x, None
+        # Every pass sees the image rotated by a further 90 degrees, so that errors of the network that depend on
+        # orientation cancel (self-ensemble, Timofte et al. 2016, arXiv 1511.02228).
+        for turns in range(self.passes + EXTRA_PASSES):
+            turned = torch.where(unknown, denoised, x).rot90(turns, (-2, -1))
+            level = sigma if sigma.ndim == 1 else sigma.rot90(turns, (-2, -1))
+            denoised, weight = self.single_pass(turned, level, label, min(turns, self.passes - 1))
+            denoised = denoised.rot90(-turns, (-2, -1))
+        return denoised, None if weight is None else weight.rot90(-turns, (-2, -1))
 
     def estimate_sigma(self, x: Tensor) -> Tensor:
         """Return the sigma (N,) that a blind prior estimates for degraded images x (N, C, H, W)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 import zlib
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from restorekit.core.files import IMAGE_SUFFIXES, readable_formats
+from restorekit.core.thread_warnings import record_warnings
 from restorekit.errors import ImageError
 from restorekit.run.formats import HEIF_EXTRA
 from restorekit.run.jpeg import quality_of, read_tables
@@ -47,8 +47,7 @@ def decode_photo(file: BinaryIO, suffix: str, where: str) -> Photo:
     """
     allowed = f"allowed: {', '.join(sorted(IMAGE_SUFFIXES))}"
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with record_warnings(Warning) as caught:
             photo = _decode(file, suffix)
     except UnidentifiedImageError:
         raise ImageError(f"{where}: not a readable image; {allowed}") from None
@@ -61,7 +60,7 @@ def decode_photo(file: BinaryIO, suffix: str, where: str) -> Photo:
         raise ImageError(f"{where}: damaged, truncated or unsupported ({reason})") from error
     except ImageError as error:
         raise ImageError(f"{where}: {error}") from error
-    found = (" ".join(str(w.message).split()) for w in caught if w.category is not Image.DecompressionBombWarning)
+    found = (" ".join(str(w).split()) for w in caught if not isinstance(w, Image.DecompressionBombWarning))
     return replace(photo, notes=(*photo.notes, *dict.fromkeys(found)))
 
 

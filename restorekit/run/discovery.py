@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from restorekit.core.files import IMAGE_SUFFIXES, Search, path_kind, search_images
 from restorekit.errors import OptionError
+from restorekit.run.mirror import url_of
 
 # Kinds of what is left out, besides those of `path_kind`.
 EXCLUDED = "excluded"
@@ -76,7 +77,7 @@ def find_photos(inputs: Sequence[Path], ignored: Iterable[Path], exclude: Sequen
 
 def is_pattern(path: Path) -> bool:
     """Return whether a path contains wildcards and does not exist."""
-    return _has_wildcard(str(path)) and not os.path.lexists(path)
+    return has_wildcard(str(path)) and not os.path.lexists(path)
 
 
 def matches(path: PurePath, patterns: Sequence[str]) -> bool:
@@ -118,7 +119,7 @@ class _Finder:
         if kind in ("folder", "linked folder"):
             self._add_folder(path)
         elif kind == "missing":
-            self.found.failed.append((path, f"no such file or folder (in {Path.cwd()})"))
+            self.found.failed.append((path, f"no such file or folder{_folder_of(path)}"))
         elif kind and matches(Path(path.name) if path.is_absolute() else path, self.exclude):
             self.found.skipped.append((path, EXCLUDED))
         elif kind in ("image", "file") or kind.startswith("."):
@@ -159,7 +160,7 @@ class _Finder:
     def add_pattern(self, pattern: Path) -> None:
         """Add the files and folders that match a pattern."""
         parts = pattern.parts
-        first = next(index for index, part in enumerate(parts) if _has_wildcard(part))
+        first = next(index for index, part in enumerate(parts) if has_wildcard(part))
         root, rest = Path(*parts[:first]), [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
         if any("**" in part and part != "**" for part in rest):
             raise OptionError(f"{pattern}: found ** in a name, allowed: ** between slashes, such as photos/**/*.jpg")
@@ -170,7 +171,7 @@ class _Finder:
         else:
             self._add_matches(root, paths)
         if len(self.found.photos) + len(self.found.failed) == before:
-            self.found.failed.append((pattern, f"no image matches this pattern (in {Path.cwd()})"))
+            self.found.failed.append((pattern, f"no image matches this pattern{_folder_of(pattern)}"))
 
     def _add_recursive(self, root: Path, paths: Set[Path]) -> None:
         """Add those of the paths that a search of the root finds."""
@@ -206,5 +207,11 @@ class _Finder:
             return ""
 
 
-def _has_wildcard(text: str) -> bool:
+def _folder_of(path: Path) -> str:
+    """Return " (in FOLDER)" with the folder to which a local path is relative."""
+    return "" if url_of(path) else f" (in {Path.cwd()})"
+
+
+def has_wildcard(text: str) -> bool:
+    """Return whether a path is a pattern, unless a file of that name exists."""
     return any(character in text for character in "*?[")

@@ -1,37 +1,40 @@
-"""Running a recipe on photos: batches, resuming and the report."""
+"""Running a recipe on photos: reading, restoring and writing overlap; resuming and the report."""
 
 from __future__ import annotations
 
-import errno
-import inspect
-import time
+import threading
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from restorekit.core.files import remove_partial_files
 from restorekit.core.noise import image_seed
 from restorekit.core.options import ImageOption
-from restorekit.errors import ImageError, RestorekitError, RestorekitWarning
-from restorekit.plugins.plugin_errors import PluginError
+from restorekit.core.thread_warnings import warnings_by_thread
+from restorekit.errors import ImageError
 from restorekit.run.encode import encode_photo
+from restorekit.run.failures import failure_message, full_disk
 from restorekit.run.formats import check_target
-from restorekit.run.images import Photo, read_photo
+from restorekit.run.images import Photo, pixel_count, read_photo
+from restorekit.run.pipeline import OrderedGate, StoppedError, Workers
 from restorekit.run.plan import Job, Plan
+from restorekit.run.restoration import restore_photo
 from restorekit.run.results import Facts, Results
-from restorekit.run.runner import Runner
+from restorekit.run.runner import OnWindows, Runner, ignore_windows
 from restorekit.run.settings import RunReport, Settings
 from restorekit.run.side_images import file_tables, read_side_image
+from restorekit.run.transfer import LocalFiles, Transfer
 
 DEFAULTS = Settings()
-# Errors of the file system after which no other photo can be written either.
-FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "disk quota exceeded", errno.EROFS: "read-only file system"}
+# Photos that are read or written while others are restored, and the number of pixels that are in memory at most, unless
+# one photo has more.
+READ_AND_WRITTEN, MAX_PIXELS_IN_MEMORY = 2, 64_000_000
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,23 @@ class Loaded:
         job: the job.
         photo: the photo.
         side_images: tensors of the side images and JPEG tables, by name.
-        numbers: the samples to restore.
     """
 
     job: Job
     photo: Photo
     side_images: dict[str, Tensor]
-    numbers: tuple[int, ...]
 
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """The shapes that all photos of a batch must share."""
-        return self.photo.pixels.shape, {name: side.shape for name, side in self.side_images.items()}
+
+@dataclass
+class Outcome:
+    """What happened to a job."""
+
+    job: Job
+    restored: bool = False
+    skipped: bool = False
+    kept: bool = False
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class StopRunError(Exception):
@@ -61,113 +69,144 @@ class StopRunError(Exception):
 
 
 class FolderRun:
-    """The state of a run over photos; see `run_jobs`."""
+    """The state of a run over photos; see `run_jobs`. `process` is called in several threads."""
 
-    def __init__(self, runner: Runner, settings: Settings, on_done: Callable[[Job], None]) -> None:
-        self.runner, self.settings, self.on_done = runner, settings, on_done
-        self.results, self.report = Results(runner, settings), RunReport()
-        self.batch: list[Loaded] = []
-        self._finished: set[Job] = set()
+    def __init__(self, runner: Runner, results: Results, transfer: Transfer, on_windows: OnWindows) -> None:
+        self.runner, self.settings, self.transfer, self.on_windows = runner, results.settings, transfer, on_windows
+        self.results, self.report = results, RunReport()
+        self._lock = threading.Lock()
+        batch = self.settings.batch or runner.engine.default_batch
+        self._runners = [runner for runner in runner.on_each_device() for _ in range(batch)]
+        self.in_flight = len(self._runners) + READ_AND_WRITTEN
+        self._memory, self._restoring = OrderedGate(MAX_PIXELS_IN_MEMORY), OrderedGate(len(self._runners))
+        self._shows_windows = len(self._runners) == 1
+        self._unfinished: dict[Job, Outcome] = {}
+        self._stopped = False
 
-    def add(self, job: Job) -> None:
-        """Load a photo into the batch, unless it is done; restore the batch when it is full."""
-        loaded: Loaded | None = None
-        with self._failures_of([job]):
-            states = ["new"] if job.problem else self.results.states(job)
+    def process(self, number: int, job: Job) -> Outcome:
+        """Restore one photo."""
+        outcome = Outcome(job)
+        with self._lock:
+            self._unfinished[job] = outcome
+        with self._failures_of(outcome):
+            self.transfer.fetch(job)
+        with self._memory.enter(number, pixel_count(job.source)):
+            loaded, numbers = self._load(outcome)
+            with self._restoring.enter(number, 1 if numbers else 0):
+                last = None if loaded is None else self._restore(outcome, loaded, numbers)
+            if loaded is not None and last is not None:
+                outcome.restored = self._write(outcome, loaded, numbers[-1], *last)
+        with self._failures_of(outcome):
+            self.transfer.publish(job)
+        outcome.restored = outcome.restored and not outcome.failures
+        return outcome
+
+    def count(self, outcome: Outcome) -> None:
+        """Add the outcome of a job to the report."""
+        job, report = outcome.job, self.report
+        self._unfinished.pop(job, None)
+        report.kept_jobs += [job] * outcome.kept
+        report.skipped_jobs += [job] * outcome.skipped
+        report.restored_jobs += [job] * outcome.restored
+        for message, trace in outcome.failures:
+            report.failed.append((job.source, message))
+            report.traces[job.source] = trace
+        report.add_notes(f"{job.source}: {note}" for note in outcome.notes)
+
+    def stop(self) -> None:
+        """Make the threads end at their next evaluation of a prior."""
+        self._stopped = True
+        self._memory.close()
+        self._restoring.close()
+
+    def count_unfinished(self) -> None:
+        """Count the jobs of a stopped run; those whose results are complete are restored, as for a resumed run."""
+        for outcome in list(self._unfinished.values()):
+            job = outcome.job
+            if not (outcome.skipped or outcome.kept):
+                outcome.restored = all(target.exists() for target in job.targets) and self.results.is_last(job)
+            self.count(outcome)
+
+    def _load(self, outcome: Outcome) -> tuple[Loaded | None, tuple[int, ...]]:
+        """Return the files of a job and the numbers of the samples to restore."""
+        job = outcome.job
+        if outcome.failures:
+            return None, ()
+        with self._failures_of(outcome):
+            with self._lock:
+                states = ["new"] if job.problem else self.results.states(job)
             numbers = tuple(number for number, state in enumerate(states) if state in ("new", "redo"))
-            if "kept" in states:
-                self.report.kept_jobs.append(job)
-            elif not numbers:
-                self.report.skipped_jobs.append(job)
-            if not numbers:
-                self.on_done(job)
-                return
-            loaded = replace(load(job, self.runner, self.settings), numbers=numbers)
-        if loaded is None:
-            self.on_done(job)
-            return
-        self.report.add_notes(f"{job.source}: {note}" for note in loaded.photo.notes)
-        if self.batch and self.batch[0].shape != loaded.shape:
-            self.finish_batch()
-        self.batch.append(loaded)
-        if len(self.batch) >= self.settings.batch:
-            self.finish_batch()
+            outcome.kept = "kept" in states
+            outcome.skipped = not numbers and not outcome.kept
+            if numbers:
+                loaded = load(job, self.runner, self.settings)
+                outcome.notes += loaded.photo.notes
+                return loaded, numbers
+        return None, ()
 
-    def finish_batch(self) -> None:
-        """Restore the photos of the batch; after an exception, each one alone, so that only its own photo fails."""
-        batch = self.batch
-        if len(batch) > 1:
-            try:
-                self._restore_batch(batch)
-            except StopRunError:
-                raise
-            except Exception:  # noqa: BLE001  # reported below, by the photo that raises it alone
-                pass
-        for loaded in batch:
-            if loaded.job not in self._finished:
-                with self._failures_of([loaded.job]):
-                    self._restore_batch([loaded])
-            self.on_done(loaded.job)
-        self.batch = []
+    def _restore(self, outcome: Outcome, loaded: Loaded, numbers: tuple[int, ...]) -> tuple[Photo, Facts] | None:
+        """Restore the samples and write them, except the last, which is returned; None after a failure."""
+        with self._lock:
+            runner = self._runners.pop()
+        try:
+            first: Photo | None = None
+            for number in numbers:
+                restored = self._restore_sample(runner, outcome, loaded, number)
+                if restored is not None and first is not None and np.array_equal(restored[0].pixels, first.pixels):
+                    outcome.notes.append("all samples are identical")
+                if restored is None or number == numbers[-1]:
+                    break
+                first = restored[0] if number == 0 else None
+                if not self._write(outcome, loaded, number, *restored):
+                    return None
+            return restored
+        finally:
+            with self._lock:
+                self._runners.append(runner)
 
-    def count_written(self) -> None:
-        """Count photos of an interrupted batch whose results are complete, as a resumed run would."""
-        for job in (loaded.job for loaded in self.batch if loaded.job not in self._finished):
-            if all(target.exists() for target in job.targets) and self.results.is_last(job):
-                self.report.restored_jobs.append(job)
+    def _restore_sample(
+        self, runner: Runner, outcome: Outcome, loaded: Loaded, number: int
+    ) -> tuple[Photo, Facts] | None:
+        """Return a sample, or None after a failure."""
+        started, seed = monotonic(), sample_seed(self.settings.seed, loaded.job.source.name, number)
+        with self._failures_of(outcome):
+            photo, notes = restore_photo(runner, loaded.photo, seed, loaded.side_images, self._windows_done)
+            return photo, Facts(monotonic() - started, tuple(notes))
+        return None
+
+    def _write(self, outcome: Outcome, loaded: Loaded, number: int, photo: Photo, facts: Facts) -> bool:
+        """Write a sample; return whether that succeeded."""
+        with self._failures_of(outcome):
+            data, lost = encoded(loaded.photo, photo, loaded.job.targets[number], self.settings)
+            notes = (*facts.notes, *lost)
+            with self._lock:
+                self.results.write(loaded.job, number, data, Facts(facts.seconds, notes))
+            outcome.notes += notes
+            return True
+        return False
+
+    def _windows_done(self, done: int, total: int) -> None:
+        if self._stopped:
+            raise StoppedError
+        if self._shows_windows:
+            self.on_windows(done, total)
 
     @contextmanager
-    def _failures_of(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Turn an exception into the failure of the photos; raise StopRunError if the others cannot succeed either."""
+    def _failures_of(self, outcome: Outcome) -> Iterator[None]:
+        """Turn an exception into the failure of a photo; raise StopRunError if the others cannot succeed either."""
         try:
             yield
-        except StopRunError:
+        except (StopRunError, StoppedError):
             raise
         except Exception as error:  # whatever a decoder or a recipe raises, the other photos are restored
+            if self._stopped:
+                raise StoppedError from error
             message, reason = failure_message(error, self.runner), full_disk(error)
-            for job in jobs:
-                self.report.failed.append((job.source, message))
-                self.report.traces[job.source] = traceback.format_exc()
-                if not reason:
-                    self.results.fail(job, message)
+            outcome.failures.append((message, traceback.format_exc()))
             if reason:
                 raise StopRunError(reason) from error
-
-    def _restore_batch(self, batch: Sequence[Loaded]) -> None:
-        """Restore photos of the same shape and write their samples."""
-        names = [loaded.job.source.name for loaded in batch]
-        y = torch.cat([loaded.photo.tensor() for loaded in batch])
-        side_images = {name: torch.cat([loaded.side_images[name] for loaded in batch]) for name in batch[0].side_images}
-        first: Tensor | None = None
-        for number in sorted({number for loaded in batch for number in loaded.numbers}):
-            seeds = [sample_seed(self.settings.seed, name, number) for name in names]
-            started = time.monotonic()
-            results, notes = restore(self.runner, y, seeds, side_images)
-            seconds = (time.monotonic() - started) / len(batch)
-            if first is not None and torch.equal(results, first):
-                sources = ", ".join(str(loaded.job.source) for loaded in batch)
-                self.report.add_notes([f"{sources}: all samples are identical"])
-            first = results if number == 0 else None
-            for i, loaded in enumerate(batch):
-                if number in loaded.numbers and loaded.job not in self._finished:
-                    self._finish(loaded, number, results[i], Facts(seconds, tuple(notes[i])))
-
-    def _finish(self, loaded: Loaded, number: int, result: Tensor, facts: Facts) -> None:
-        """Write a sample; the photo is finished after a failure, or after its last sample."""
-        is_written = False
-        with self._failures_of([loaded.job]):
-            self._write(loaded, number, result, facts)
-            is_written = True
-        if not is_written or number == loaded.numbers[-1]:
-            self._finished.add(loaded.job)
-        if is_written and number == loaded.numbers[-1]:
-            self.report.restored_jobs.append(loaded.job)
-
-    def _write(self, loaded: Loaded, number: int, result: Tensor, facts: Facts) -> None:
-        data, lost = encoded(loaded, result, loaded.job.targets[number], self.settings)
-        notes = (*facts.notes, *lost)
-        self.results.write(loaded.job, number, data, Facts(facts.seconds, notes))
-        self.report.add_notes(f"{loaded.job.source}: {note}" for note in notes)
+            with self._lock:
+                self.results.fail(outcome.job, message)
 
     def check_existence(self) -> None:
         """Count photos as failed whose results were deleted or replaced by another run during this one."""
@@ -188,29 +227,47 @@ def run_jobs(
     runner: Runner,
     settings: Settings = DEFAULTS,
     on_done: Callable[[Job], None] = lambda job: None,
+    transfer: Transfer | None = None,
+    on_windows: OnWindows = ignore_windows,
+    results: Results | None = None,
 ) -> RunReport:
     """Restore every photo; one that fails is listed in the report, and the others are still restored.
 
-    Consecutive photos of the same shape are evaluated together, at most `settings.batch` of them. Every photo has a
-    separate seed, so that its result depends neither on the batch nor on the other photos. The run stops early, with a
-    report, at a full disk and at a KeyboardInterrupt.
+    While some photos are restored (`Settings.batch`), others are read and written. Every photo has a separate seed,
+    so that its result depends neither on the batch nor on the other photos. The run stops early, with a report, at a
+    full disk and at a KeyboardInterrupt.
 
-    on_done: called after every job.
+    on_done: called after every job, in order.
+    transfer: how the files of a job come and go; None for files of this machine.
+    on_windows: called with the number of windows that are done and their total, in every evaluation of the prior, if
+        only one photo is restored at a time.
+    results: the results of the run if the plan is a part of it; None for a new run, which first deletes the temporary
+        files of runs that were killed.
     """
-    run = FolderRun(runner, settings, on_done)
+    run = FolderRun(runner, results or Results(runner, settings), transfer or LocalFiles(), on_windows)
     run.report.failed += plan.failed
-    for folder in {target.parent for job in plan.jobs for target in job.targets}:
+    for folder in {target.parent for job in plan.jobs for target in job.targets} if results is None else ():
         remove_partial_files(folder)
-    try:
-        for job in plan.jobs:
-            run.add(job)
-        run.finish_batch()
-    except StopRunError as stop:
-        run.report.stopped = str(stop)
-    except KeyboardInterrupt as interrupt:
-        run.report.stopped = str(interrupt) or "interrupted"
-        run.count_written()
-    run.check_existence()
+
+    def finish(outcome: Outcome) -> None:
+        run.count(outcome)
+        on_done(outcome.job)
+
+    workers = Workers(run.process, min(run.in_flight, max(1, len(plan.jobs))), run.stop)
+    with warnings_by_thread():
+        try:
+            workers.run(plan.jobs, finish)
+        except StopRunError as stop:
+            run.report.stopped = str(stop)
+        except KeyboardInterrupt as interrupt:
+            run.report.stopped = str(interrupt) or "interrupted"
+        finally:
+            run.stop()
+            workers.join()
+    if run.report.stopped:
+        run.count_unfinished()
+    if transfer is None:
+        run.check_existence()
     return run.report
 
 
@@ -228,52 +285,13 @@ def load(job: Job, runner: Runner, settings: Settings) -> Loaded:
             side_images[parameter.name] = 1 - side if parameter.name in settings.inverted else side
     for target in job.targets:
         check_target(photo, target, settings.encoding)
-    return Loaded(job, photo, side_images, tuple(range(len(job.targets))))
+    return Loaded(job, photo, side_images)
 
 
-def encoded(loaded: Loaded, result: Tensor, target: Path, settings: Settings) -> tuple[bytes, list[str]]:
-    """Return the file of a result (C, H, W) in the format of the target, and notes on what it does not keep."""
-    photo = loaded.photo.with_tensor(result)
-    data, lost = encode_photo(photo, target, settings.encoding)
-    return data, [*photo.notes[len(loaded.photo.notes) :], *lost]
-
-
-def restore(
-    runner: Runner, y: Tensor, seeds: Sequence[int], side_images: Mapping[str, Tensor]
-) -> tuple[Tensor, list[list[str]]]:
-    """Run the recipe on a batch; return the results and the notes on every image, from the recipe's warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RestorekitWarning)
-        results = runner.restore(y, seeds, side_images)
-    notes: list[list[str]] = [[] for _ in y]
-    for warning in caught:
-        message = warning.message
-        if isinstance(message, RestorekitWarning):
-            for image in range(len(y)) if message.image is None else [message.image]:
-                notes[image].append(str(message))
-        else:
-            warnings.warn_explicit(message, warning.category, warning.filename, warning.lineno)
-    return results, notes
-
-
-def failure_message(error: Exception, runner: Runner) -> str:
-    """Return one line that describes why a photo failed, with the position in the recipe of a plugin."""
-    text = " ".join(str(error).split())
-    if isinstance(error, RestorekitError):
-        return text
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in text:
-        return f"out of memory on {runner.engine.device}; reduce --tile or --batch"
-    file = inspect.getsourcefile(runner.recipe.function)
-    return f"{PluginError(error, None if file is None else Path(file))}; --debug shows the traceback"
-
-
-def full_disk(error: BaseException | None) -> str:
-    """Return why no photo can be written any more, or an empty string."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return FULL[error.errno]
-        error = error.__cause__
-    return ""
+def encoded(photo: Photo, restored: Photo, target: Path, settings: Settings) -> tuple[bytes, list[str]]:
+    """Return the file of a restored photo in the format of the target, and notes on what it does not keep."""
+    data, lost = encode_photo(restored, target, settings.encoding)
+    return data, [*restored.notes[len(photo.notes) :], *lost]
 
 
 def sample_seed(seed: int, name: str, number: int) -> int:

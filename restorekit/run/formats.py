@@ -123,7 +123,9 @@ def _check_encoding(name: str, target: Format, encoding: Encoding, path: Path) -
 def _has_encoder(name: str) -> bool:
     if name == "HEIF":
         return name in readable_formats()
-    Image.init()
+    Image.preinit()
+    if name not in Image.SAVE:
+        Image.init()
     return name in Image.SAVE
 
 

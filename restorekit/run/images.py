@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from restorekit.core.files import atomic_path
+from restorekit.core.files import atomic_path, readable_formats
+from restorekit.core.thread_warnings import record_warnings
 from restorekit.errors import ImageError
 from restorekit.run.decode import decode_image, decode_photo
 from restorekit.run.encode import encode_photo
@@ -24,6 +25,7 @@ __all__ = [
     "decode_photo",
     "encode_photo",
     "from_pillow",
+    "pixel_count",
     "read_photo",
     "to_pillow",
     "write_photo",
@@ -41,6 +43,16 @@ def read_photo(path: Path) -> Photo:
     except (OSError, ValueError) as error:
         # ValueError: a null character in the name.
         raise ImageError(f"{path}: cannot be read ({error})") from error
+
+
+def pixel_count(path: Path) -> int:
+    """Return the number of pixels that an image file declares; 0 if that is unknown."""
+    try:
+        check_regular(path)
+        with record_warnings(Warning), Image.open(path, formats=readable_formats()) as image:
+            return image.width * image.height
+    except Exception:  # noqa: BLE001  # reading the file reports what is wrong with it
+        return 0
 
 
 def from_pillow(image: Image.Image) -> Photo:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
@@ -75,18 +75,24 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / MANIFEST
-        self._records: dict[str, list[Record]] = {}
+        # Positions of the lines by output: the records of a large folder would take more memory than its photos.
+        self._positions: dict[str, list[int]] = {}
         self._read = 0
 
     def records(self, output: str) -> list[Record]:
         """Return the records of an output, oldest first."""
         self._update()
-        return list(self._records.get(output, ()))
+        if output not in self._positions:
+            return []
+        with self.path.open("rb") as file:
+            found = [_record_at(file, position) for position in self._positions[output]]
+        return [record for record in found if record is not None and record.output == output]
 
     def latest_results(self) -> dict[str, Record]:
         """Return the last record of every output that is not a failure."""
         self._update()
-        return {r.output: r for records in self._records.values() for r in records if r.error is None}
+        results = {output: [r for r in self.records(output) if r.error is None] for output in self._positions}
+        return {output: records[-1] for output, records in results.items() if records}
 
     def append(self, record: Record) -> None:
         """Append a record, unless it repeats the last record of its output."""
@@ -112,18 +118,23 @@ class Manifest:
         """Read the lines that were appended since the last call."""
         size = self.path.stat().st_size if self.path.is_file() else 0
         if size < self._read:
-            self._records, self._read = {}, 0
+            self._positions, self._read = {}, 0
         if size == self._read:
             return
         with self.path.open("rb") as file:
             file.seek(self._read)
-            data = file.read()
-        complete = data[: data.rfind(b"\n") + 1]
-        self._read += len(complete)
-        for line in complete.splitlines():
-            record = parse_record(line)
-            if record is not None:
-                self._records.setdefault(record.output, []).append(record)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                record = parse_record(line)
+                if record is not None:
+                    self._positions.setdefault(record.output, []).append(self._read)
+                self._read += len(line)
+
+
+def _record_at(file: BinaryIO, position: int) -> Record | None:
+    file.seek(position)
+    return parse_record(file.readline())
 
 
 class _Line(BaseModel):

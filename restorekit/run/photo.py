@@ -14,6 +14,9 @@ from torch import Tensor
 from restorekit.errors import ImageError
 from restorekit.run.metadata import profile_fits, resize_alpha, with_size
 
+# Rows that are converted at once, so that temporary values need little memory.
+ROWS_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -47,21 +50,33 @@ class Photo:
         """Largest pixel value: 255 or 65535."""
         return int(np.iinfo(self.pixels.dtype).max)
 
-    def tensor(self) -> Tensor:
-        """Return the pixels as (1, C, H, W) float32 in [-1, 1]."""
-        values = self.pixels.astype(np.float32) / (self.max_value / 2) - 1
-        return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
+    def tensor(self, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
+        """Return the pixels, or those of a part, as (1, C, H, W) float32 in [-1, 1]."""
+        values = np.ascontiguousarray(self.pixels[rows, columns].transpose(2, 0, 1), np.float32)
+        values /= self.max_value / 2
+        values -= 1
+        return torch.from_numpy(values)[None]
+
+    def quantised(self, x: Tensor) -> NDArray[Any]:
+        """Return x (C, H, W) in [-1, 1] as pixels (H, W, C) of the type of the photo, rounded and clamped."""
+        if not torch.isfinite(x).all():
+            raise ImageError("the result contains values that are not finite; nothing is written")
+        pixels = np.empty((*x.shape[1:], x.shape[0]), self.pixels.dtype)
+        for rows in range(0, x.shape[1], ROWS_AT_ONCE):
+            part = (x[:, rows : rows + ROWS_AT_ONCE].detach().double().cpu() + 1).mul_(self.max_value / 2)
+            pixels[rows : rows + ROWS_AT_ONCE] = part.round_().clamp_(0, self.max_value).permute(1, 2, 0).numpy()
+        return pixels
 
     def with_tensor(self, x: Tensor) -> Photo:
-        """Return the photo with pixels from x (C, H, W) in [-1, 1], rounded and clamped.
+        """Return the photo with pixels from x (C, H, W) in [-1, 1]; see `quantised` and `with_pixels`."""
+        return self.with_pixels(self.quantised(x))
+
+    def with_pixels(self, pixels: NDArray[Any]) -> Photo:
+        """Return the photo with other pixels (H, W, C).
 
         C, H and W may differ from those of the photo: alpha is resized, the size in the EXIF is updated, and a colour
         profile for another number of channels is dropped, with a note.
         """
-        if not torch.isfinite(x).all():
-            raise ImageError("the result contains values that are not finite; nothing is written")
-        values = ((x.detach().double().cpu() + 1) * (self.max_value / 2)).round().clamp(0, self.max_value)
-        pixels = values.numpy().transpose(1, 2, 0).astype(self.pixels.dtype)
         height, width, channels = pixels.shape
         alpha, icc, exif, notes = self.alpha, self.icc, self.exif, self.notes
         if (height, width) != self.pixels.shape[:2]:
@@ -71,7 +86,6 @@ class Photo:
             kinds = ("grey", "colour") if channels == 3 else ("colour", "grey")
             note = "the colour profile is for {} images, but the result is {}; the profile is dropped".format(*kinds)
             icc, notes = None, (*notes, note)
-        pixels = np.ascontiguousarray(pixels)
         return replace(self, pixels=pixels, alpha=alpha, icc=icc, exif=exif, notes=notes, jpeg_tables=None)
 
     def stacked(self) -> NDArray[Any]:

@@ -20,10 +20,12 @@ from restorekit.plugins.discovery import recipes
 from restorekit.plugins.plugin_errors import PluginError
 from restorekit.plugins.recipe_file import load_recipe
 from restorekit.run.engine import make_engine
-from restorekit.run.folder import encoded, failure_message, load, restore, sample_seed
+from restorekit.run.failures import failure_message
+from restorekit.run.folder import encoded, load, sample_seed
 from restorekit.run.formats import Encoding, format_of
 from restorekit.run.manifest import Record, digest
 from restorekit.run.plan import Job
+from restorekit.run.restoration import restore_photo
 from restorekit.run.results import Results, check_writable, differences
 from restorekit.run.runner import Runner
 from restorekit.run.settings import Settings
@@ -197,9 +199,9 @@ def _reproduced(replayed: _Replayed, target: Path, record: Record, device: str) 
         raise ImageError(f"{replayed.path}: cannot be reproduced; changed since: {', '.join(changed)}")
     try:
         loaded = load(job, runner, settings)
-        seeds = [sample_seed(settings.seed, job.source.name, number)]
-        results, _ = restore(runner, loaded.photo.tensor(), seeds, loaded.side_images)
-        return encoded(loaded, results[0], target, settings)[0]
+        seed = sample_seed(settings.seed, job.source.name, number)
+        photo, _ = restore_photo(runner, loaded.photo, seed, loaded.side_images)
+        return encoded(loaded.photo, photo, target, settings)[0]
     except Exception as error:  # whatever a decoder or a recipe raises
         message = failure_message(error, runner).removesuffix("; --debug shows the traceback")
         raise ImageError(f"{replayed.path}: cannot be reproduced; {message}") from error

@@ -20,9 +20,11 @@ from restorekit.errors import ImageError, RestorekitError
 from restorekit.models.registry import bundled_models, model_digest
 from restorekit.plugins.discovery import plugins
 from restorekit.run.manifest import MANIFEST, Manifest, Record, digest
+from restorekit.run.mirror import recorded_file, recorded_name
 from restorekit.run.plan import Job
 from restorekit.run.runner import Runner
 from restorekit.run.settings import Settings
+from restorekit.run.transfer import LocalFiles, Transfer
 
 State = Literal["new", "done", "kept", "redo"]
 
@@ -175,12 +177,17 @@ class Results:
         return {} if self._recipe_file is None else {"recipe_file": digest(self._recipe_file)}
 
 
-def planned(jobs: Sequence[Job], runner: Runner, settings: Settings) -> list[str]:
+def planned(jobs: Sequence[Job], runner: Runner, settings: Settings, transfer: Transfer | None = None) -> list[str]:
     """Return what a run would do with every photo: a `State`, or why it would fail. Nothing is written."""
+    transfer = transfer or LocalFiles()
     results, states = Results(runner, settings), []
     for job in jobs:
         try:
-            states.append(f"failed: {job.problem}" if job.problem else summary(results.states(job)))
+            try:
+                transfer.fetch(job)
+                states.append(f"failed: {job.problem}" if job.problem else summary(results.states(job)))
+            finally:
+                transfer.publish(job)
         except RestorekitError as error:
             states.append(f"failed: {error}")
     return states
@@ -194,7 +201,7 @@ def summary(states: Sequence[State]) -> State:
 
 def _check_same_photo(source: Path, target: Path, record: Record) -> None:
     """Raise ImageError if a target is the result of another photo, which still exists."""
-    other = target.parent / record.files.get("source", "")
+    other = recorded_file(record.files.get("source", ""), target.parent, source)
     if not other.is_file() or os.path.realpath(other) == os.path.realpath(source):
         return
     if digest(other) == record.request.get("source"):
@@ -236,7 +243,10 @@ def _name(model: object, folder: Path, bundled: Set[str]) -> str:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """Return the path relative to a folder; absolute on another drive."""
+    """Return the path relative to a folder; absolute on another drive, a URL in another store."""
+    name = recorded_name(path, folder)
+    if name is not None:
+        return name
     try:
         return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
     except ValueError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -17,11 +18,18 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
 from restorekit.models import registry
 from restorekit.plugins.discovery import solver_named
+from restorekit.priors.batched import Batched, BatchQueue
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import NoisyClassifier
-from restorekit.priors.tiled import Tiled
+from restorekit.priors.tiled import ANY_SIZE_WINDOW, Tiled
 from restorekit.run.engine import Engine, make_engine
 from restorekit.run.side_images import given_tables
+
+OnWindows: TypeAlias = Callable[[int, int], None]
+
+
+def ignore_windows(done: int, total: int) -> None:
+    """Do nothing; the default of `on_windows`."""
 
 
 class Runner:
@@ -33,7 +41,6 @@ class Runner:
         options: options and side images of the recipe by name, as `Recipe.validate` takes them. The side
             images are only validated here; `restore` takes them as tensors.
         engine: device, precision and tile size; None for `make_engine()`.
-        on_windows: called with the number of windows that are done and their total, in every evaluation of the prior.
 
     Attributes:
         options: the validated options, and the side images as passed by the caller.
@@ -46,10 +53,10 @@ class Runner:
         prior: Denoiser | str | Path | None = None,
         options: Mapping[str, Any] | None = None,
         engine: Engine | None = None,
-        on_windows: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.recipe, self.on_windows = recipe, on_windows
+        self.recipe = recipe
         self.options = recipe.validate(options or {})
+        self._queue = BatchQueue()
         self.engine = make_engine() if engine is None else engine
         prior = recipe.model if prior is None else prior
         self.models: dict[str, Denoiser | NoisyClassifier | str | Path | None] = {"model": prior}
@@ -59,27 +66,37 @@ class Runner:
         if not isinstance(prior, Denoiser):
             found = type(prior).__name__
             raise ModelError(f"{recipe.name}: the prior is a {found}, allowed: a Denoiser, a name or a path")
-        self.prior = self.engine.place(prior)
+        self.prior = self._batched(prior)
         self._values = {p.name: self._resolve(p, self.options.options[p.name]) for p in recipe.options}
 
-    def restore(self, y: Tensor, seeds: Sequence[int], side_images: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Run the recipe on a batch.
+    def restore(
+        self,
+        y: Tensor,
+        seeds: Sequence[int],
+        side_images: Mapping[str, Tensor] | None = None,
+        options: Mapping[str, Any] | None = None,
+        on_windows: OnWindows = ignore_windows,
+    ) -> Tensor:
+        """Run the recipe on a batch. Several threads may call this at once; their windows are evaluated together.
 
         y: (N, C, H, W) in [-1, 1], any size. seeds: one per image. side_images: (N or 1, C, H, W) in [0, 1], by name;
         also the JPEG tables of the photos, (N or 1, 3, 8, 8), for parameters that are `auto`.
+        options: values that replace validated options of the runner.
+        on_windows: called with the number of windows that are done and their total, in every evaluation of a prior.
         Returns images of the shape that `Recipe.result_shape` states, float32, on the CPU.
         """
         images = dict(side_images or {})
-        shape = self.recipe.result_shape(tuple(y.shape), {**self._values, **images})
-        tiled = self._fit(self.prior, shape[1], self.recipe.name)
+        given = self._values | dict(options or {})
+        shape = self.recipe.result_shape(tuple(y.shape), {**given, **images})
+        tiled = self._fit(self.prior, shape[1], self.recipe.name, on_windows)
         if isinstance(tiled.inner, Grey):
             warnings.warn("grey image: the colour prior gets three equal channels", RestorekitWarning, stacklevel=2)
         values = {
-            name: self._fit(value, shape[1], name) if isinstance(value, Denoiser) else value
-            for name, value in self._values.items()
+            name: self._fit(value, shape[1], name, on_windows) if isinstance(value, Batched) else value
+            for name, value in given.items()
         }
         values |= {name: side.to(self.engine.device) for name, side in images.items()}
-        with torch.no_grad():
+        with torch.no_grad(), self._queue.participate():
             result: Tensor = self.recipe(y.to(self.engine.device), tiled, ImageNoise(seeds), **values)
         if tuple(result.shape) != shape:
             found = tuple(result.shape)
@@ -97,7 +114,7 @@ class Runner:
             if kind != parameter.spec.kind:
                 found = value if isinstance(value, str | Path) else type(value).__name__
                 raise ModelError(f"{where}: {found} is a {kind}, allowed: a {parameter.spec.kind}")
-            return self.engine.place(model)
+            return self.engine.place(model) if isinstance(model, NoisyClassifier) else self._batched(model)
         if isinstance(parameter.spec, SolverOption) and isinstance(value, str):
             return solver_named(value, where)
         if isinstance(parameter.spec, JpegTables):
@@ -105,13 +122,32 @@ class Runner:
             return None if tables is None else tables.to(self.engine.device)
         return value
 
-    def _fit(self, prior: Denoiser, channels: int, where: str) -> Tiled:
+    def on_each_device(self) -> list[Runner]:
+        """Return one runner per device of the engine, the first of which is this one."""
+        engines = self.engine.on_each_device()
+        if len(engines) == 1:
+            return [self]
+        # Modules are moved in place, so that every device needs a copy; paths are loaded again.
+        options = dict(self.options.options) | dict(self.options.side_images)
+        prior = cast(Denoiser | str | Path, self.models["model"])
+        copies = [deepcopy((prior, options)) for _ in engines[1:]]
+        others = zip(copies, engines[1:], strict=True)
+        return [self, *(Runner(self.recipe, model, options, engine) for (model, options), engine in others)]
+
+    def _batched(self, prior: Denoiser) -> Batched:
+        """Return the prior on the device, evaluated for several threads at once."""
+        return Batched(self.engine.place(prior), self._queue, probing=self.engine.device.type == "cuda")
+
+    def _fit(self, prior: Batched, channels: int, where: str, on_windows: OnWindows) -> Tiled:
         """Return the prior for images of any size with that number of channels."""
+        window = self.engine.tile or prior.info.size or ANY_SIZE_WINDOW
+        options: dict[str, Any] = {"window": self.engine.tile, "on_windows": on_windows}
+        options["batch"] = prior.batch_size.images(window, window)
         if channels == prior.info.channels:
-            return Tiled(prior, window=self.engine.tile, on_windows=self.on_windows)
+            return Tiled(prior, **options)
         if (channels, prior.info.channels) != (1, 3):
             raise ModelError(f"{where}: the image has {channels} channels, but the prior has {prior.info.channels}")
-        return Tiled(Grey(prior), window=self.engine.tile, on_windows=self.on_windows)
+        return Tiled(Grey(prior), **options)
 
 
 def label_index(info: PriorInfo, name: str, where: str) -> int:

@@ -19,7 +19,7 @@ class Settings:
 
     Attributes:
         seed: seed of the run, from which the seed of every photo and sample is derived.
-        batch: largest number of photos of the same shape that are evaluated together.
+        batch: number of photos that are restored at the same time on each device; None for the default of the engine.
         overwrite: whether to replace existing files, whoever wrote them.
         on_change: what happens to results that were made from another photo, or with other options or models: "redo"
             replaces them, "keep" keeps them, "fail" reports a failure.
@@ -28,7 +28,7 @@ class Settings:
     """
 
     seed: int = 0
-    batch: int = 1
+    batch: int | None = None
     overwrite: bool = False
     on_change: OnChange = "redo"
     inverted: frozenset[str] = frozenset()

@@ -97,7 +97,7 @@ def test_formats_that_cannot_store_the_photo_fail_before_the_restoration(
 ) -> None:
     values = np.full((8, 8, 4), 128, np.uint8)
     Image.fromarray(values).save(tmp_path / "a.png")
-    monkeypatch.setattr("restorekit.run.folder.restore", lambda *arguments: pytest.fail("the photo was restored"))
+    monkeypatch.setattr("restorekit.run.folder.restore_photo", lambda *arguments: pytest.fail("the photo was restored"))
     code, _, err = restorekit("denoise", tmp_path / "a.png", *QUICK, "--model", model, "--format", "jpg")
     assert code == 1
     assert "stores no alpha channel" in err

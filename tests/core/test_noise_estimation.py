@@ -5,11 +5,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.stats import gamma
 from skimage import data
 
 from restorekit.core.denoiser import GREY_LEVEL
 from restorekit.core.noise import ImageNoise
-from restorekit.core.noise_estimation import estimate_noise, estimate_sigma, sigma_per_image
+from restorekit.core.noise_estimation import (
+    MAX_STRENGTH,
+    _gradient_matrices,
+    estimate_noise,
+    estimate_sigma,
+    sigma_per_image,
+)
 
 PHOTOS = {"astronaut": data.astronaut(), "chelsea": data.chelsea(), "camera": data.camera()[..., None]}
 
@@ -63,3 +70,9 @@ def test_whiteness_is_1_for_white_noise_and_0_without_noise() -> None:
     assert estimate.whiteness[0] == 0
     assert 0.7 < estimate.whiteness[1] <= 1
     assert estimate_noise(torch.rand(2, 3, 4, 4)).whiteness.tolist() == [0, 0]
+
+
+def test_patches_of_noise_exceed_the_maximum_strength_with_a_probability_of_one_in_a_million() -> None:
+    form = sum(matrix.T @ matrix for matrix in _gradient_matrices())
+    rank, trace = int(torch.linalg.matrix_rank(form)), float(form.trace())
+    assert gamma.ppf(1 - 1e-6, rank / 2, scale=2 * trace / rank) == pytest.approx(MAX_STRENGTH, rel=1e-9)

@@ -42,6 +42,23 @@ def test_weights_are_written_in_the_given_precision(tmp_path: Path) -> None:
     assert size == pytest.approx(2 * count, rel=0.05)
 
 
+def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:
+    folder = small_model(tmp_path / "m")
+    state = torch.get_rng_state()
+    load_weights(folder / WEIGHTS)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_loaded_weights_are_independent_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / WEIGHTS
+    save_weights(file, CONFIG.build().net.state_dict(), CONFIG, torch.float32)
+    net, again = load_weights(file).net, load_weights(file).net
+    with file.open("rb+") as stream:
+        stream.write(bytes(file.stat().st_size))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items())
+    assert any(value.any() for value in net.state_dict().values())
+
+
 def test_only_priors_with_attention_have_a_fixed_size() -> None:
     config = EpsilonConfig.model_validate({"size": 32, "net": {"channels": 32, "multipliers": [1], "blocks": 1}})
     assert config.build().info.size == 32

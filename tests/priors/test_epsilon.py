@@ -3,7 +3,7 @@ import torch
 
 from restorekit.core.denoiser import Denoiser, VarianceDenoiser
 from restorekit.core.ladders import cosine_betas, linear_betas, sigmas_from_betas
-from restorekit.priors.epsilon import EpsilonPrior, pad_to_multiple, step_of
+from restorekit.priors.epsilon import HOLE_SIGMA, EpsilonPrior, pad_to_multiple, step_of
 from tests import golden
 from tests.sampling.test_samplers import StandIn
 
@@ -147,3 +147,22 @@ def test_blind_prior_uses_its_estimate_of_sigma() -> None:
     expected = EpsilonPrior(StandIn(), TABLE, prediction="v")(x, estimate)
     for sigma in (torch.tensor([0.0, 3.0]), torch.full((2,), torch.inf), torch.rand(2, 1, 8, 8)):
         assert torch.equal(blind(x, sigma), expected)
+
+
+def test_passes_over_a_hole_rotate_the_image_and_repeat_the_last_step() -> None:
+    steps: list[float] = []
+
+    def net(x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
+        steps.append(t.item())
+        image, unknown = x[:, :3], x[:, 4:]
+        return image * (1 + unknown * HOLE_SIGMA**2).sqrt() + torch.linspace(-1, 1, x.shape[-2])[:, None]
+
+    prior = EpsilonPrior(_Wrapped(net), TABLE, prediction="x0", partial_noise=True, passes=3)
+    x, level = torch.randn(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    level[..., 2:5, 3:7] = torch.inf
+    unknown = level.isinf().expand_as(x)
+    # The ramp, an error that depends on the orientation, cancels over four rotations.
+    torch.testing.assert_close(prior(x, level)[unknown], x[unknown], rtol=0, atol=1e-5)
+    assert steps == [1000, 1100, 1200, 1200]
+    assert prior(x[..., :6], level[..., :6]).shape == (1, 3, 8, 6)
+    assert prior(x, torch.tensor([torch.inf])).shape == x.shape

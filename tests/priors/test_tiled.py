@@ -112,6 +112,33 @@ def test_maps_of_sigma_follow_their_windows() -> None:
         torch.testing.assert_close(in_windows(x[:1], torch.tensor([level])), untiled(x[:1], torch.tensor([level])))
 
 
+def test_windows_on_a_cpu_are_as_large_as_the_image_requires() -> None:
+    prior = GaussianPrior(mean=0.2, std=0.4)
+    x, sigma = torch.randn(1, 3, 100, 61), torch.tensor([0.5])
+    torch.testing.assert_close(Tiled(prior, window=64, overlap=8, batch=1)(x, sigma), prior(x, sigma))
+    assert prior.seen[:-1] == [(1, 3, 56, 64)] * 2
+    prior.seen.clear()
+    Tiled(prior, overlap=8)(torch.zeros(1, 3, 16, 1030), sigma)
+    assert prior.seen == [(1, 3, 16, 352)] * 3
+
+
+def test_windows_have_one_size_for_all_images_on_other_devices_and_for_priors_of_one_size() -> None:
+    any_size = GaussianPrior(mean=0.2, std=0.4)
+    Tiled(any_size, window=64, overlap=8, batch=1)(torch.zeros(1, 3, 100, 64, device="meta"), torch.tensor([0.5]))
+    assert any_size.seen == [(1, 3, 64, 64)] * 2
+    one_size = GaussianPrior(mean=0.2, std=0.4, size=32)
+    Tiled(one_size, batch=1)(torch.zeros(1, 3, 40, 32), torch.tensor([0.5]))
+    assert one_size.seen == [(1, 3, 32, 32)] * 2
+
+
+def test_gradients_pass_through_windows() -> None:
+    prior = GaussianPrior(mean=0.2, std=0.4, size=16)
+    x, sigma = torch.randn(1, 3, 20, 24, requires_grad=True), torch.tensor([0.5])
+    (tiled,) = torch.autograd.grad(Tiled(prior)(x, sigma).square().sum(), x)
+    (untiled,) = torch.autograd.grad(prior(x, sigma).square().sum(), x)
+    torch.testing.assert_close(tiled, untiled)
+
+
 def test_invalid_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="overlap < window"):
         Tiled(windowed(), overlap=16)

@@ -16,6 +16,7 @@ from restorekit.core.noise import ImageNoise
 from restorekit.models.config import EpsilonConfig, NoisyClassifierConfig, ScheduleConfig
 from restorekit.nets.classifier import ClassifierConfig
 from restorekit.priors.autocast import Autocast
+from restorekit.priors.batched import Batched, BatchQueue
 from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import ClassifierFree, ClassifierGuided, NoisyClassifier
@@ -54,6 +55,7 @@ def classifier() -> NoisyClassifier:
 # Every wrapper, with the facts that it changes.
 WRAPPERS: dict[str, tuple[Callable[[Denoiser], Wrapper], dict[str, object]]] = {
     "Autocast": (lambda prior: Autocast(prior, "cpu"), {}),
+    "Batched": (lambda prior: Batched(prior, BatchQueue()), {}),
     "ClassifierFree": (lambda prior: ClassifierFree(prior, 0.5), {"supports_holes": False}),
     "ClassifierGuided": (lambda prior: ClassifierGuided(prior, classifier(), 0.5), {"supports_holes": False}),
     "Grey": (

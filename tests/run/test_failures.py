@@ -16,9 +16,9 @@ from PIL import Image
 from restorekit.core.noise import image_seed
 from restorekit.core.recipe import Recipe, recipe
 from restorekit.core.signals import Terminated
-from restorekit.run import folder as folder_module
 from restorekit.run import results as results_module
 from restorekit.run.engine import make_engine
+from restorekit.run.failures import FULL
 from restorekit.run.folder import run_jobs
 from restorekit.run.manifest import MANIFEST
 from restorekit.run.plan import plan_jobs
@@ -85,23 +85,20 @@ def test_the_position_in_the_recipe_is_part_of_the_message(photos: Path) -> None
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_a_full_disk_stops_the_run(photos: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     written = results_module.Results.write
-    count = 0
 
-    def write(*arguments: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == 2:
+    def write(self: Any, job: Any, *arguments: Any) -> None:
+        if job.source.name == "b.png":
             raise OSError(number, os.strerror(number))
-        written(*arguments)
+        written(self, job, *arguments)
 
     monkeypatch.setattr(results_module.Results, "write", write)
     report = run(photos)
-    assert [path.name for path in report.restored] == ["a.png"]
+    assert photos / "b.png" not in report.restored
     assert [path.name for path, _ in report.failed] == ["b.png"]
-    assert report.stopped == folder_module.FULL[number]
-    assert count == 2
+    assert report.stopped == FULL[number]
     monkeypatch.undo()
-    assert [path.name for path in run(photos).restored] == ["b.png", "c.png"]
+    second = run(photos)
+    assert (sorted(second.skipped), len(second.restored)) == (sorted(report.restored), 3 - len(report.restored))
 
 
 def test_an_exception_in_a_batch_is_the_failure_of_its_photo_alone(tmp_path: Path) -> None:
@@ -134,7 +131,11 @@ def test_a_batch_that_is_interrupted_counts_what_was_written(tmp_path: Path, mon
     monkeypatch.setattr(results_module.Results, "write", write)
     plan = plan_jobs([tmp_path], tmp_path / "out", speckle, {})
     report = run_jobs(plan, Runner(speckle, GaussianPrior(), {}, ENGINE), Settings(batch=4))
-    assert ([path.name for path in report.restored], report.stopped) == (["0.png", "1.png"], "interrupted")
+    assert report.stopped == "interrupted"
+    assert tmp_path / "2.png" not in report.restored
+    monkeypatch.undo()
+    second = run_jobs(plan, Runner(speckle, GaussianPrior(), {}, ENGINE))
+    assert sorted(second.skipped) == sorted(report.restored)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +143,11 @@ def test_a_batch_that_is_interrupted_counts_what_was_written(tmp_path: Path, mon
 )
 def test_an_interrupt_keeps_the_report(photos: Path, error: BaseException, reason: str) -> None:
     report = run(photos, raising(error))
-    assert [path.name for path in report.restored] == ["a.png"]
+    names = {path.name for path in report.restored}
+    assert "a.png" in names, "a photo that was restored before is written"
+    assert "b.png" not in names
     assert (report.stopped, report.failed) == (reason, [])
-    assert sorted(path.name for path in (photos.parent / "out").iterdir()) == [MANIFEST, "a.png"]
+    assert {path.name for path in (photos.parent / "out").iterdir()} - {MANIFEST} == names
 
 
 def test_a_result_that_was_deleted_during_the_run_is_a_failure(photos: Path) -> None:
@@ -178,4 +181,4 @@ def test_an_interrupt_after_a_result_was_written_counts_it(photos: Path, monkeyp
 
     monkeypatch.setattr(results_module.Results, "write", write)
     report = run(photos)
-    assert ([path.name for path in report.restored], report.stopped) == (["a.png"], "interrupted")
+    assert (photos / "a.png" in report.restored, report.stopped) == (True, "interrupted")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_records_of_other_processes_are_read(tmp_path: Path) -> None:
     assert first.records("b.png")
     (tmp_path / MANIFEST).write_text("")
     assert first.records("b.png") == []
+
+
+def test_a_manifest_in_memory_is_much_smaller_than_its_file(tmp_path: Path) -> None:
+    lines = [
+        replace(RECORD, output=f"{i}.png", request={"options": {"text": f"{i}" * 1000}}).line() for i in range(100)
+    ]
+    (tmp_path / MANIFEST).write_text("\n".join([*lines, ""]))
+    manifest = Manifest(tmp_path)
+    tracemalloc.start()
+    found = manifest.records("99.png")
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found[0].request == {"options": {"text": "99" * 1000}}
+    assert size < (tmp_path / MANIFEST).stat().st_size / 4
 
 
 def test_processes_that_append_at_the_same_time_do_not_mix_their_lines(tmp_path: Path) -> None:

@@ -110,13 +110,13 @@ def test_a_changed_photo_is_restored_again(photo: Path, target: Path) -> None:
 def test_the_record_is_that_of_the_photo_that_was_read(
     photo: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, restore = digest(photo), folder_module.restore
+    before, restore = digest(photo), folder_module.restore_photo
 
     def restore_and_change(*arguments: Any) -> Any:
         save(photo, 6, 5, 3, seed=8)
         return restore(*arguments)
 
-    monkeypatch.setattr(folder_module, "restore", restore_and_change)
+    monkeypatch.setattr(folder_module, "restore_photo", restore_and_change)
     run(photo, target)
     assert Manifest(target.parent).records("a.png")[0].request["source"] == before
     monkeypatch.undo()

@@ -94,13 +94,13 @@ def test_every_training_pass_receives_the_result_of_the_previous_pass() -> None:
     assert [len(n) for _, _, n in before] == [int((numbers > k).sum()) for k in (0, 1)]
 
 
-def test_prior_takes_the_trained_number_of_passes_over_holes() -> None:
+def test_prior_takes_the_trained_passes_over_holes_and_repeats_the_last() -> None:
     prior, x = RecordingPrior(), torch.zeros(2, 3, 8, 8)
     level = torch.zeros(2, 1, 8, 8)
     level[0, :, 2:5, 2:5] = torch.inf
     level[1, :, 2:5, 2:5] = 0.5
     got = prior(x, level)
-    assert [n.tolist() for _, _, n in prior.calls] == [[0, 0], [1, 1], [2, 2]]
+    assert [n.tolist() for _, _, n in prior.calls] == [[0, 0], [1, 1], [2, 2], [2, 2]]
     assert got[0, 0, 3, 3].item() == pytest.approx(0.3)
     assert prior.calls[1][0][0, 0, 3, 3].item() == pytest.approx(0.1)
     assert not prior.calls[-1][0][1].any(), "noisy pixels are input unchanged in every pass"

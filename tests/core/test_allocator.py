@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from restorekit.core import allocator
+
+glibc = pytest.mark.skipif(allocator._glibc() is None, reason="requires glibc")
+
+# Page faults of the second of two buffers of 64 MiB, without and with the settings, and resident pages before and after
+# the free memory is released. In a process of its own, since the settings remain.
+PROGRAM = """
+import resource
+from restorekit.core.allocator import release_free_memory, reuse_large_buffers
+
+def faults_of_buffer():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(b"1") * (64 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident_pages():
+    return int(open("/proc/self/statm").read().split()[1])
+
+faults_of_buffer()
+print(faults_of_buffer())
+reuse_large_buffers()
+faults_of_buffer()
+print(faults_of_buffer())
+before = resident_pages()
+release_free_memory()
+print(before - resident_pages())
+"""
+
+
+@glibc
+def test_freed_buffers_are_reused_until_they_are_released() -> None:
+    out = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True).stdout
+    mapped_anew, reused, released = map(int, out.split())
+    assert reused < mapped_anew / 10
+    assert released > mapped_anew / 2
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32", "linux"])
+def test_other_c_libraries_are_left_alone(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    allocator.reuse_large_buffers()
+    allocator.release_free_memory()
