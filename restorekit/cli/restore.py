@@ -12,6 +12,7 @@ import typer
 from restorekit.cli.process import limit_caches, one_thread, paused_collection
 from restorekit.cli.report import plan_json, plan_text, print_report, report_json
 from restorekit.cli.terminal import RunProgress
+from restorekit.core.allocator import reuse_large_buffers
 from restorekit.core.recipe import Recipe
 from restorekit.core.signals import sigterm_raises
 from restorekit.errors import OptionError, unknown
@@ -32,6 +33,7 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
     values: the parameters of the command, by name.
     """
     limit_caches()
+    reuse_large_buffers()
     with paused_collection():
         from restorekit.run.results import planned
 
