@@ -20,7 +20,7 @@ from restorekit.run.photo import Photo
 from restorekit.run.regions import CELL, marked_regions, paste
 from restorekit.run.runner import OnWindows, Runner, ignore_windows
 
-# A photo with more pixels is restored in strips of about half as many, if the recipe allows it.
+# A photo with more pixels is restored in strips of about a quarter as many, if the recipe allows it.
 MAX_PIXELS = 16_000_000
 # Rows that a strip receives in addition at each side, and half the number of rows in which neighbouring strips are
 # blended: as many as neighbouring windows overlap.
@@ -47,7 +47,7 @@ def restore_photo(
     """
     height, width = photo.pixels.shape[:2]
     if height * width > max_pixels:
-        parts = _restore_strips(runner, photo, seed, side_images, on_windows, max_pixels // 2)
+        parts = _restore_strips(runner, photo, seed, side_images, on_windows, max_pixels // 4)
         parts = parts or _restore_regions(runner, photo, seed, side_images, on_windows, max_pixels)
         if parts is not None:
             release_free_memory()
