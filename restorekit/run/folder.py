@@ -123,7 +123,7 @@ class FolderRun:
         """Count the jobs of a stopped run; those whose results are complete are restored, as for a resumed run."""
         for outcome in list(self._unfinished.values()):
             job = outcome.job
-            if not (outcome.skipped or outcome.kept):
+            if not (outcome.skipped or outcome.kept or outcome.failures):
                 outcome.restored = all(target.exists() for target in job.targets) and self.results.is_last(job)
             self.count(outcome)
 

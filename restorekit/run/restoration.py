@@ -124,7 +124,7 @@ def _restore_strips(
     release_free_memory()
     height, width = photo.pixels.shape[:2]
     rows = max(STRIP_GRID, strip_pixels // width // STRIP_GRID * STRIP_GRID)
-    edges = [*range(0, height - STRIP_GRID, rows), height]
+    edges = [0, *range(rows, height - STRIP_GRID, rows), height]
     pixels: NDArray[Any] | None = None
     overlap: Tensor | None = None
     for number, (top, bottom) in enumerate(pairwise(edges)):

@@ -65,6 +65,14 @@ def test_strips_give_the_same_image(height: int, width: int, dtype: type) -> Non
     assert len(notes) == 1, "notes are those of the sample"
 
 
+@pytest.mark.parametrize("height", [5, 40, 64, 65, 128, 129, 193])
+def test_strips_cover_photos_of_any_height(height: int) -> None:
+    runner = Runner(blur_recipe([], strips=lambda sample, info, options: {}), GaussianPrior(), {}, ENGINE)
+    image = Photo(np.full((height, 30, 3), 77, np.uint8))
+    result, _ = restore_photo(runner, image, 0, {}, max_pixels=100)
+    assert np.array_equal(result.pixels, image.pixels)
+
+
 def test_neighbouring_strips_are_blended() -> None:
     count = 0
 
