@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from restorekit.builtin.denoise import denoise
-from restorekit.core.allocator import reuse_large_buffers
+from restorekit.core.memory import reuse_large_buffers
 from restorekit.evaluation.denoising import degrade
 from restorekit.models.registry import load_prior
 from restorekit.priors.epsilon import EpsilonPrior, pad_to_multiple

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from restorekit.core.allocator import reuse_large_buffers
+from restorekit.core.memory import reuse_large_buffers
 from restorekit.evaluation.denoising import degrade
 from restorekit.models.registry import load_prior
 from restorekit.priors.tiled import Tiled

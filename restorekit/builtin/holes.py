@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_cdt
-from scipy.ndimage import label as label_components
 from torch import Tensor
+
+from restorekit.core.masks import cell_groups
 
 # Widest hole in pixels that a prior of local structure fills at one scale, and smallest side of a downsampled image.
 MAX_WIDTH, MIN_SIDE = 16, 32
@@ -216,8 +216,7 @@ def components(hole: Tensor, cell: int) -> list[Tensor]:
     are `cell` pixels wide.
     """
     height, width = hole.shape[-2:]
-    marked = F.max_pool2d(hole.float(), cell, ceil_mode=True)
-    numbers, count = label_components(marked[0, 0].cpu().numpy(), structure=np.ones((3, 3)))
+    numbers, count = cell_groups(hole, cell)
     grid = torch.from_numpy(numbers).to(hole.device)
     pixels = grid.repeat_interleave(cell, 0).repeat_interleave(cell, 1)[:height, :width]
     return [hole & (pixels == number) for number in range(1, count + 1)]

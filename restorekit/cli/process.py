@@ -1,26 +1,11 @@
-"""Settings of the process of a command, for a fast start and little memory."""
+"""Settings of the process of a command, for a fast start."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import sys
 from collections.abc import Iterator
-
-# Capacities of the caches of oneDNN and of torch's interface to it, 1024 entries by default. Two networks require about
-# 100 entries for each shape of their inputs.
-CAPACITIES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "8"}
-
-
-def limit_caches() -> None:
-    """Let torch keep compiled kernels for a few shapes of images only, unless the environment says otherwise.
-
-    Photos that are smaller than a tile, each of another size, would fill hundreds of MiB. There is no effect after the
-    first evaluation of a network.
-    """
-    for name, capacity in CAPACITIES.items():
-        os.environ.setdefault(name, capacity)
 
 
 @contextlib.contextmanager

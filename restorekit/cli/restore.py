@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from restorekit.cli.process import limit_caches, one_thread, paused_collection
+from restorekit.cli.process import one_thread, paused_collection
 from restorekit.cli.report import plan_json, plan_text, print_report, report_json
 from restorekit.cli.terminal import RunProgress
-from restorekit.core.allocator import reuse_large_buffers
+from restorekit.core.memory import limit_caches, reuse_large_buffers
 from restorekit.core.recipe import Recipe
 from restorekit.core.signals import sigterm_raises
 from restorekit.errors import OptionError, unknown

@@ -27,7 +27,7 @@ from restorekit.run.plan import Job, Plan
 from restorekit.run.restoration import restore_photo
 from restorekit.run.results import Facts, Results
 from restorekit.run.runner import OnWindows, Runner, ignore_windows
-from restorekit.run.settings import RunReport, Settings
+from restorekit.run.settings import RunReport, Settings, deleted
 from restorekit.run.side_images import file_tables, read_side_image
 from restorekit.run.transfer import LocalFiles, Transfer
 
@@ -210,16 +210,13 @@ class FolderRun:
 
     def check_existence(self) -> None:
         """Count photos as failed whose results were deleted or replaced by another run during this one."""
-        restored, self.report.restored_jobs = self.report.restored_jobs, []
         kept = set(self.report.kept_jobs)
-        for job in restored:
-            missing = [target for target in job.targets if not target.exists()]
-            if missing:
-                self.report.failed.append((job.source, f"{missing[0]}: deleted during the run"))
-            elif job not in kept and not self.results.is_last(job):
-                self.report.failed.append((job.source, f"{job.targets[0]}: replaced by another run during this one"))
-            else:
-                self.report.restored_jobs.append(job)
+
+        def replaced(job: Job) -> str | None:
+            ours = job in kept or self.results.is_last(job)
+            return None if ours else f"{job.targets[0]}: replaced by another run during this one"
+
+        self.report.fail_restored(lambda job: deleted(job) or replaced(job))
 
 
 def run_jobs(

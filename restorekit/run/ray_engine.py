@@ -11,7 +11,7 @@ from restorekit.core.files import remove_partial_files
 from restorekit.run.plan import Job, Plan
 from restorekit.run.ray_cluster import Share, cluster, shares
 from restorekit.run.ray_worker import Attempts, RunnerDescription, Version, Worker, extend, versions
-from restorekit.run.settings import RunReport, Settings
+from restorekit.run.settings import RunReport, Settings, deleted
 from restorekit.run.transfer import Transfer
 
 # Largest number of jobs that a worker restores in one task, unless `settings.batch` is larger.
@@ -64,7 +64,7 @@ def run_jobs_on_ray(
     for index, jobs in enumerate(tasks):
         extend(report, reports.get(index) or _written(jobs, started.get(index, ())))
     if transfer is None:
-        _check_existence(report)
+        report.fail_restored(deleted)
     return report
 
 
@@ -118,14 +118,3 @@ def _written(jobs: Sequence[Job], before: Sequence[Sequence[Version]]) -> RunRep
     """
     pairs = [(job, zip(versions(job), old, strict=True)) for job, old in zip(jobs, before, strict=False)]
     return RunReport([job for job, pair in pairs if all(now not in (None, old) for now, old in pair)])
-
-
-def _check_existence(report: RunReport) -> None:
-    """Count photos as failed whose results were deleted during the run."""
-    restored, report.restored_jobs = report.restored_jobs, []
-    for job in restored:
-        missing = [target for target in job.targets if not target.exists()]
-        if missing:
-            report.failed.append((job.source, f"{missing[0]}: deleted during the run"))
-        else:
-            report.restored_jobs.append(job)

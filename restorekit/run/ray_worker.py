@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from restorekit.core.allocator import reuse_large_buffers
+from restorekit.core.memory import limit_caches, reuse_large_buffers
 from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError, RestorekitError, unknown
 from restorekit.plugins.discovery import SELECTION, recipes
@@ -142,6 +142,7 @@ class Worker:
         if description.plugins is not None:
             os.environ[SELECTION] = description.plugins
         torch.set_num_threads(threads)
+        limit_caches()
         reuse_large_buffers()
         self._settings, self._transfer, self._attempts = settings, transfer, attempts
         self._error: Exception | None = None

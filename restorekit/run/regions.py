@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from restorekit.core.masks import cell_groups
 
 # Side of the cells in which marked pixels are counted, and the number of cells around them that a region has at least.
 # A region has in addition half the longer side of what is marked in it, as context of a wide hole.
 CELL, CONTEXT = 64, 2
-NEIGHBOURS = np.ones((3, 3))
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,10 @@ def marked_regions(mask: Tensor) -> Iterator[Region]:
 
     mask: (1, 1, H, W), marked where it is > 0.5.
     """
-    from scipy.ndimage import binary_dilation, find_objects, label
+    from scipy.ndimage import find_objects
 
     height, width = mask.shape[-2:]
-    cells: NDArray[np.bool_] = (F.max_pool2d(mask, CELL, ceil_mode=True)[0, 0] > 0.5).numpy()
-    groups, _ = label(binary_dilation(cells, NEIGHBOURS), NEIGHBOURS)
-    groups = groups * cells
+    groups, _ = cell_groups(mask, CELL, dilations=1)
     for number, (rows, columns) in enumerate(find_objects(groups), 1):
         context = CONTEXT + max(rows.stop - rows.start, columns.stop - columns.start) // 2
         (rows, height_in_pixels), (columns, width_in_pixels) = (

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restorekit.core.allocator import release_free_memory
+from restorekit.core.memory import release_free_memory
 from restorekit.core.noise import image_seed
 from restorekit.core.options import ImageOption
 from restorekit.core.thread_warnings import record_warnings

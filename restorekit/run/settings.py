@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -73,9 +73,25 @@ class RunReport:
         """The photos of which an existing file was kept."""
         return [job.source for job in self.kept_jobs]
 
+    def fail_restored(self, problem: Callable[[Job], str | None]) -> None:
+        """Count restored photos as failed for which `problem` returns a message."""
+        restored, self.restored_jobs = self.restored_jobs, []
+        for job in restored:
+            message = problem(job)
+            if message is None:
+                self.restored_jobs.append(job)
+            else:
+                self.failed.append((job.source, message))
+
     def add_notes(self, notes: Iterable[str]) -> None:
         """Append the notes that are not in the list yet."""
         for note in notes:
             if note not in self._known_notes:
                 self._known_notes.add(note)
                 self.notes.append(note)
+
+
+def deleted(job: Job) -> str | None:
+    """Return a message if a result of a photo was deleted during the run."""
+    missing = next((target for target in job.targets if not target.exists()), None)
+    return None if missing is None else f"{missing}: deleted during the run"

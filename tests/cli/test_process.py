@@ -1,24 +1,14 @@
 import gc
-import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from restorekit.cli.process import CAPACITIES, limit_caches, one_thread, paused_collection
+from restorekit.cli.process import one_thread, paused_collection
 from restorekit.models import registry
 from restorekit.testing import GaussianPrior
 from tests.run.test_folder import save
-
-
-def test_capacities_of_caches_in_the_environment_are_kept(monkeypatch) -> None:
-    first, *others = CAPACITIES
-    for name in others:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(first, "7")
-    limit_caches()
-    assert {name: os.environ[name] for name in CAPACITIES} == {**CAPACITIES, first: "7"}
 
 
 def test_the_first_import_of_torch_is_not_interrupted_by_the_garbage_collector(monkeypatch) -> None:

@@ -1,8 +1,9 @@
-"""Settings of the memory allocator of the process."""
+"""Settings of the process that limit its memory: the allocator of the C library and the caches of torch."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Final
 
@@ -12,6 +13,9 @@ M_MMAP_MAX: Final = -4
 M_ARENA_MAX: Final = -8
 # Free memory at the end of the heap that is kept: the largest number of bytes that mallopt accepts.
 KEPT_BYTES: Final = 2**31 - 1
+# Capacities of the caches of oneDNN and of torch's interface to it, 1024 entries by default. Two networks require about
+# 100 entries for each shape of their inputs.
+CAPACITIES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256", "LRU_CACHE_CAPACITY": "8"}
 
 
 def reuse_large_buffers() -> None:
@@ -33,6 +37,16 @@ def release_free_memory() -> None:
     glibc = _glibc()
     if glibc is not None:
         glibc.malloc_trim(0)
+
+
+def limit_caches() -> None:
+    """Let torch keep compiled kernels for a few shapes of images only, unless the environment says otherwise.
+
+    Photos that are smaller than a tile, each of another size, would fill hundreds of MiB. There is no effect after the
+    first evaluation of a network.
+    """
+    for name, capacity in CAPACITIES.items():
+        os.environ.setdefault(name, capacity)
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -1,20 +1,21 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 
 import pytest
 
-from restorekit.core import allocator
+from restorekit.core import memory
 
-glibc = pytest.mark.skipif(allocator._glibc() is None, reason="requires glibc")
+glibc = pytest.mark.skipif(memory._glibc() is None, reason="requires glibc")
 
 # Page faults of the second of two buffers of 64 MiB, without and with the settings, and resident pages before and after
 # the free memory is released. In a process of its own, since the settings remain.
 PROGRAM = """
 import resource
-from restorekit.core.allocator import release_free_memory, reuse_large_buffers
+from restorekit.core.memory import release_free_memory, reuse_large_buffers
 
 def faults_of_buffer():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -47,5 +48,14 @@ def test_freed_buffers_are_reused_until_they_are_released() -> None:
 def test_other_c_libraries_are_left_alone(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    allocator.reuse_large_buffers()
-    allocator.release_free_memory()
+    memory.reuse_large_buffers()
+    memory.release_free_memory()
+
+
+def test_capacities_of_caches_in_the_environment_are_kept(monkeypatch) -> None:
+    first, *others = memory.CAPACITIES
+    for name in others:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(first, "7")
+    memory.limit_caches()
+    assert {name: os.environ[name] for name in memory.CAPACITIES} == {**memory.CAPACITIES, first: "7"}
