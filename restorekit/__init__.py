@@ -35,4 +35,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from restorekit.plugins.discovery import recipes
 
-    return sorted([*globals(), *_list_public(), *(name.replace("-", "_") for name in recipes())])
+    return sorted({"__version__", *_list_public(), *(name.replace("-", "_") for name in recipes())})

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
@@ -14,7 +15,7 @@ from PIL import Image
 
 from restorekit.cli.app import build_app
 from restorekit.cli.commands import COMMON, SAMPLES
-from restorekit.core.options import ImageOption
+from restorekit.core.options import ImageOption, MaskChannel
 from restorekit.plugins import hooks
 from restorekit.plugins.discovery import SELECTION, plugins
 from restorekit.plugins.recipe_file import load_recipe
@@ -43,8 +44,16 @@ def test_every_recipe_and_option_is_documented() -> None:
                 assert row.split("|")[-2].strip() == text
             if isinstance(parameter.spec, ImageOption) and parameter.spec.invertible:
                 assert f"`--invert-{parameter.name}`" in section
+            if isinstance(parameter.spec, ImageOption) and parameter.spec.is_mask:
+                assert f"| `--{parameter.name}-channel` |" in section
+                assert f"| `--resize-{parameter.name}` |" in section
     for name, *_ in (*COMMON, SAMPLES):
         assert f"`--{name.replace('_', '-')}`" in RECIPES
+
+
+def test_every_channel_of_a_mask_is_documented() -> None:
+    section = RECIPES.split("\n### Masks\n")[1].split("\n## ")[0]
+    assert all(f"`{channel}`" in section for channel in get_args(MaskChannel) if channel != "auto")
 
 
 def test_every_hook_is_documented() -> None:

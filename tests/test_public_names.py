@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import typing
@@ -16,6 +17,7 @@ import restorekit as rk
 from restorekit.core.options import Option
 from restorekit.core.recipe import POSITIONAL
 from restorekit.plugins.discovery import recipes
+from tests import stub
 
 STUB = Path(rk.__file__).with_suffix(".pyi")
 STUB_NAMES = [
@@ -26,11 +28,51 @@ STUB_NAMES = [
 ]
 RECIPES = ["complete", "denoise", "inpaint"]
 SHARED = {"prior": None, "seed": 0, "samples": 1, "device": "auto", "precision": "auto", "tile": None}
+SCRIPT = """
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+import restorekit as rk
+
+
+def denoised(y: Tensor) -> Tensor:
+    return rk.denoise(y, "ddpm-photo", sigma=25)
+
+
+array = rk.denoise(np.zeros((8, 8, 3)), noise="camera", seed=None)
+picture: Image.Image = rk.denoise("x.png")
+pictures: list[Image.Image] = rk.inpaint(["x.png"], mask=np.zeros((8, 8), bool), invert_mask=True)
+samples = rk.inpaint("x.png", mask="m.png", samples=4)
+report = rk.restore_folder("denoise", "photos", sigma=25).failed
+doubled = rk.recipe_function("superres")("x.png", scale=2)
+text: str = rk.denoise("x.png")  # wrong
+rk.nonexistent  # wrong
+rk.denoise("x.png", sigmaa=3)  # wrong
+rk.inpaint("x.png", mask="m.png", mode="sampel")  # wrong
+rk.inpaint("x.png")  # wrong
+"""
+READING = {"mask": {"invert_mask": False, "mask_channel": "auto", "resize_mask": False}}
 
 
 def test_public_names_are_those_of_the_stub() -> None:
     assert sorted(rk.__all__) == sorted(STUB_NAMES)
-    assert set(STUB_NAMES) | set(RECIPES) <= set(dir(rk))
+    names = {recipe.replace("-", "_") for recipe in recipes()}
+    assert set(dir(rk)) == {*STUB_NAMES, *names, "__version__"}
+
+
+def test_types_of_the_recipes_in_the_stub_are_current() -> None:
+    assert stub.written() == stub.generated(), "python -m tests.stub writes them"
+
+
+def test_type_checkers_find_mistakes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    # With the configuration of the project, which is strict, so that the cache of its own check is used.
+    command = [sys.executable, "-m", "mypy", str(script)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=STUB.parents[1])
+    found = {int(line) for line in re.findall(r"script.py:(\d+): error", result.stdout)}
+    assert found == {i for i, line in enumerate(SCRIPT.splitlines(), 1) if "# wrong" in line}, result.stdout
 
 
 @pytest.mark.parametrize("name", sorted(STUB_NAMES))
@@ -51,7 +93,10 @@ def test_functions_have_the_parameters_of_their_recipe(name: str) -> None:
     recipe = recipes()[name]
     parameters = inspect.signature(getattr(rk, name)).parameters
     prior, *shared = SHARED
-    assert list(parameters) == ["image", prior, *(p.name for p in recipe.parameters), *shared]
+    own = [name for p in recipe.parameters for name in (p.name, *READING.get(p.name, ()))]
+    assert list(parameters) == ["image", prior, *own, *shared]
+    for reading in READING.values():
+        assert all(parameters[n].default == default for n, default in reading.items() if n in parameters)
     assert parameters["image"].default is inspect.Parameter.empty
     assert {n: parameters[n].default for n in SHARED} == SHARED
     declared = inspect.signature(recipe.function).parameters
@@ -70,7 +115,7 @@ def test_functions_have_the_parameters_of_their_recipe(name: str) -> None:
 def test_types_of_other_parameters_are_those_that_callers_pass() -> None:
     parameters = inspect.signature(rk.complete).parameters
     assert parameters["label"].annotation == "str"
-    assert parameters["mask"].annotation == "Tensor | Image.Image | str | Path"
+    assert parameters["mask"].annotation == "ImageInput | Sequence[ImageInput]"
     assert parameters["refiner"].annotation == "Denoiser | NoisyClassifier | str | Path"
     assert parameters["refiner"].default == "ddpm-fill"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skimage import data, io
 
-from restorekit.cli.process import CAPACITIES
+from restorekit.core.memory import CAPACITIES
 from tests.models.small import small_model
 
 # Packages that are not needed to denoise a photo, and take long to import.

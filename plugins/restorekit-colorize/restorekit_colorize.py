@@ -25,7 +25,10 @@ def colorize(
     *,
     mode: Annotated[
         Literal["mean", "sample"],
-        rk.Option("mean: mean of several samples, with muted colours; sample: one sample, vivid but more often wrong."),
+        rk.Option(
+            "Kind of result. mean: mean of several samples, with muted colours; sample: one sample, vivid but more "
+            "often wrong."
+        ),
     ] = "mean",
     draws: Annotated[int, rk.Option("Number of samples that --mode mean averages.", min=2, max=1000)] = 8,
     size: Annotated[
@@ -36,9 +39,11 @@ def colorize(
 ) -> Tensor:
     """Colorize grey photos; their luma stays unchanged.
 
-    Colours are sampled for a downsampled photo, so that the prior sees a larger part of it at once (DDNM, Wang et al.
-    2022, with the luma of ITU-R BT.601 as the measurement), and upsampled along the edges of the luma (fast guided
-    filter, He and Sun 2015).
+    Colours are sampled for a downsampled photo, so that the prior sees a larger part of it at once, and upsampled along
+    the edges of the luma.
+
+    References:
+        DDNM (Wang et al. 2022) with the luma of ITU-R BT.601 as the measurement; fast guided filter (He and Sun 2015).
     """
     import torch
 

@@ -41,7 +41,7 @@ def superres(
     """Enlarge photos by a factor of 2 or 4.
 
     The photo is modelled as a larger one, downsampled by bicubic interpolation with anti-aliasing (as Pillow does),
-    plus noise. The default solver (DPIR) is deterministic. Its result is close to the posterior mean: sharp where the
+    plus noise. The default solver is deterministic. Its result is close to the posterior mean: sharp where the
     photo determines it, smooth elsewhere. Most other solvers return a sample.
     """
     import torch

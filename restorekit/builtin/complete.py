@@ -19,16 +19,17 @@ def complete(
     prior: Denoiser,
     noise: ImageNoise,
     *,
-    mask: Annotated[Tensor, rk.ImageOption("White marks the pixels to fill.")],
+    mask: Annotated[Tensor, rk.ImageOption("Image that marks the pixels to fill in white.")],
     label: Annotated[Tensor, rk.ClassOption("Class that fills the hole; --labels lists the classes.")],
     classifier_scale: Annotated[
-        float | Literal["auto"], rk.Option("Classifier guidance scale; 0 disables it; auto: 10.", min=0)
+        float | Literal["auto"],
+        rk.Option("Scale of classifier guidance towards the class; 0 disables it; auto: 10.", min=0),
     ] = "auto",
     cfg_scale: Annotated[
         float | Literal["auto"],
         rk.Option(
-            "Classifier-free guidance scale w of Ho and Salimans 2022; diffusers' guidance_scale is 1 + w; 0 disables "
-            "it; auto: 3, or 0 for a prior that was not also trained without labels.",
+            "Scale of classifier-free guidance towards the class (diffusers' guidance_scale is 1 more); 0 disables it; "
+            "auto: 3, or 0 for a prior that was not also trained without labels.",
             min=0,
         ),
     ] = "auto",
@@ -37,19 +38,21 @@ def complete(
     ],
     refiner: Annotated[Denoiser, rk.ModelOption("Prior that refines the fill up to full size.", model="ddpm-fill")],
     steps: Annotated[int, rk.Option("Number of noise levels at each size.", min=1, max=1000)] = 50,
-    resample: Annotated[
-        int, rk.Option("Number of passes per noise level at the smallest size (RePaint).", min=1, max=100)
-    ] = 2,
-    eta: Annotated[float, rk.Option("Fraction of fresh noise, 0 to 1 (DDIM).", min=0, max=1)] = 0.85,
+    resample: Annotated[int, rk.Option("Number of passes per noise level at the smallest size.", min=1, max=100)] = 2,
+    eta: Annotated[float, rk.Option("Fraction of fresh noise in each step.", min=0, max=1)] = 0.85,
 ) -> Tensor:
     """Fill a hole with a given class; all other pixels stay bit-identical.
 
-    A square around the hole is resized to the training size of the prior and filled by DDNM with RePaint's
-    resampling, under classifier guidance (Dhariwal and Nichol 2021, algorithm 2; the classifier may see only the
-    hole) and classifier-free guidance (Ho and Salimans 2022). If the refiner supports holes, sampling starts from its
-    mean fill with noise of sigma 4, otherwise from noise. The result is upsampled by factors of two up to the size of
-    the photo, and refined at each size, at least once, by the refiner, which ignores the class. Holes that are far
-    from each other are filled one after the other.
+    A square around the hole is resized to the training size of the prior and filled by a diffusion process in which
+    every estimate is consistent with the known pixels, under classifier guidance (the classifier may see only the hole)
+    and classifier-free guidance. If the refiner supports holes, sampling starts from its mean fill with noise of sigma
+    4, otherwise from noise. The result is upsampled by factors of two up to the size of the photo, and refined at each
+    size, at least once, by the refiner, which ignores the class. Holes that are far from each other are filled one
+    after the other.
+
+    References:
+        DDNM (Wang et al. 2022) with the resampling of RePaint (Lugmayr et al. 2022), classifier guidance (Dhariwal and
+        Nichol 2021, algorithm 2), classifier-free guidance (Ho and Salimans 2022, w of equation 6).
     """
     import warnings
 

@@ -50,8 +50,8 @@ def denoise(
     noise_: Annotated[
         Literal["auto", "camera", "gaussian"],
         rk.Option(
-            "camera: noise of camera photos and artefacts of JPEG; gaussian: white Gaussian noise; "
-            "auto: gaussian with --sigma or --mode sample, otherwise chosen for each photo."
+            "Kind of noise to remove. camera: noise of camera photos and artefacts of JPEG; gaussian: white Gaussian "
+            "noise; auto: gaussian with --sigma or --mode sample, otherwise chosen for each photo."
         ),
     ] = "auto",
     sigma: Annotated[
@@ -64,21 +64,26 @@ def denoise(
     ] = "auto",
     mode: Annotated[
         Literal["mean", "sample"],
-        rk.Option("mean: least-squares estimate, one evaluation; sample: a sample from the posterior."),
+        rk.Option("Kind of result. mean: least-squares estimate, smooth; sample: one plausible photo, with detail."),
     ] = "mean",
     steps: Annotated[int, rk.Option("Number of sampling steps with --mode sample.", min=1, max=1000)] = 20,
     strength: Annotated[float, rk.Option("Fraction of the correction that is applied.", min=0, max=1)] = 1.0,
-    camera_model: Annotated[Denoiser, rk.ModelOption("Blind prior for camera noise.", "camera-photo")],
+    camera_model: Annotated[
+        Denoiser, rk.ModelOption("Prior for camera noise, which estimates the noise itself.", "camera-photo")
+    ],
 ) -> Tensor:
     """Remove noise from photos.
 
     White Gaussian noise, x = x0 + sigma n: the mean is D(x, sigma) of --model. A sample is the result of the reverse
-    process of Ho et al. (2020), started from the photo at its sigma. A prior with fixed noise levels (NCSN) is
-    interpolated between them.
+    diffusion process, started from the photo at its sigma. A prior with fixed noise levels is interpolated between
+    them.
 
     Camera noise: the noise of a photo was demosaiced, denoised in the camera and compressed, so that it is neither
     white nor Gaussian. The mean is D(y) of the blind --camera-model, which estimates the noise itself. A photo without
     noise hardly changes.
+
+    References:
+        The reverse process is that of Ho et al. 2020, algorithm 2.
     """
     import warnings
 
@@ -97,6 +102,8 @@ def denoise(
         sigmas, white = estimate.sigma, estimate.is_white
     else:
         sigmas = rk.sigma_per_image(y, sigma if gaussian else 0.0)
+        if gaussian and sigma != "auto" and (note := _outside(sigma, prior)):
+            warnings.warn(rk.RestorekitWarning(note), stacklevel=2)
     changed = ~white | (sigmas >= prior.info.sigma_min if sigma == "auto" else sigmas > 0)
     clean = y.clone()
     if (selected := white & changed).any():
@@ -128,6 +135,16 @@ def _sample(y: Tensor, prior: Denoiser, noise: ImageNoise, level: float, steps: 
     """Sample one image (1, C, H, W) from the posterior, given its noise level."""
     ladder = rk.ladder_for(prior, steps, sigma_max=level)
     return rk.sample_ancestral(prior, y, ladder, noise)
+
+
+def _outside(sigma: float, prior: Denoiser) -> str:
+    """Return a note if a sigma in grey levels is outside the range of the prior; otherwise an empty string."""
+    low, high = prior.info.sigma_min / rk.GREY_LEVEL, prior.info.sigma_max / rk.GREY_LEVEL
+    if 0 < sigma < 0.99 * low:
+        return f"sigma {sigma:.3g} grey levels: the smallest sigma of the prior, {low:.2f}, is used (white is 255)"
+    if sigma > 1.01 * high:
+        return f"sigma {sigma:.3g} grey levels: the largest sigma of the prior, {high:.4g}, is used"
+    return ""
 
 
 def _white_noise(sigma: Tensor, prior: Denoiser) -> str:

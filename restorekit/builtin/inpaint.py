@@ -19,11 +19,11 @@ def inpaint(
     prior: Denoiser,
     noise: ImageNoise,
     *,
-    mask: Annotated[Tensor, rk.ImageOption("White marks the pixels to fill.")],
+    mask: Annotated[Tensor, rk.ImageOption("Image that marks the pixels to fill in white.")],
     mode: Annotated[
         Literal["auto", "mean", "sample"],
         rk.Option(
-            "mean: least-squares estimate; sample: one plausible result; "
+            "Kind of result. mean: least-squares estimate, smooth; sample: one plausible result, with detail; "
             "auto: mean for narrow holes, sample for wide ones."
         ),
     ] = "auto",
@@ -31,17 +31,15 @@ def inpaint(
     method: Annotated[
         Literal["auto", "ddnm", "langevin"],
         rk.Option(
-            "Sampler of --mode sample. ddnm: DDIM with data consistency; langevin: annealed Langevin dynamics, as "
-            "in NCSN; auto: langevin for a prior with fixed noise levels, ddnm for others."
+            "Sampler of --mode sample. ddnm: diffusion whose estimates agree with the known pixels; langevin: random "
+            "updates at each noise level; auto: langevin for a prior with fixed noise levels, ddnm for others."
         ),
     ] = "auto",
     inner_steps: Annotated[
         int, rk.Option("Number of updates per noise level with --method langevin.", min=1, max=1000)
     ] = 10,
-    resample: Annotated[
-        int, rk.Option("Number of passes per noise level with --method ddnm (RePaint).", min=1, max=100)
-    ] = 1,
-    eta: Annotated[float, rk.Option("Fraction of fresh noise with --method ddnm (DDIM).", min=0, max=1)] = 0.85,
+    resample: Annotated[int, rk.Option("Number of passes per noise level with --method ddnm.", min=1, max=100)] = 1,
+    eta: Annotated[float, rk.Option("Fraction of fresh noise in each step of --method ddnm.", min=0, max=1)] = 0.85,
     scales: Annotated[
         int | Literal["auto"],
         rk.Option(
@@ -54,16 +52,19 @@ def inpaint(
 ) -> Tensor:
     """Fill the masked pixels; all other pixels stay bit-identical.
 
-    mean: a plug-and-play loop of denoising at decreasing noise levels (DPIR, Zhang et al. 2021), from a smooth fill. A
-    prior that supports holes (see `PriorInfo`) starts from E[x0 | known pixels] and needs only a short loop. The steps
-    use different views of the image (self-ensemble, Timofte et al. 2016). The prior is evaluated in windows around the
-    holes only.
+    mean: the fill is denoised at decreasing noise levels, from a smooth fill on. A prior that supports holes (see
+    `PriorInfo`) starts from E[x0 | known pixels] and needs only few levels. The steps use different views of the image.
+    The prior is evaluated in windows around the holes only.
 
-    sample: DDIM in which every estimate is made consistent with the known pixels (DDNM, Wang et al. 2022). A prior
-    with partial noise receives the known pixels without noise. A prior that supports holes starts from its mean fill
-    with noise of sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4,
-    but posterior spread beyond sigma 1 is lost. Wide holes are filled at a small size first. With --method langevin:
-    annealed Langevin dynamics (Song and Ermon 2019, algorithm 2, with the updates of Leimkuhler and Matthews).
+    sample: a diffusion process in which every estimate is made consistent with the known pixels. A prior with partial
+    noise receives the known pixels without noise. A prior that supports holes starts from its mean fill with noise of
+    sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4, but posterior
+    spread beyond sigma 1 is lost. Wide holes are filled at a small size first.
+
+    References:
+        mean: DPIR (Zhang et al. 2021), self-ensemble (Timofte et al. 2016). ddnm: DDIM with data consistency (DDNM,
+        Wang et al. 2022), resampling (RePaint, Lugmayr et al. 2022). langevin: Song and Ermon 2019, algorithm 2, with
+        the updates of Leimkuhler and Matthews.
     """
     import warnings
     from functools import partial

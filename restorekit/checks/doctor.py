@@ -1,9 +1,10 @@
 """`restorekit plugins doctor`: imports and checks every plugin in a separate process.
 
 `python -m restorekit.checks.doctor NAME DISTRIBUTION` is that process. It writes a line of JSON before and after every
-check, which identifies a check that crashed or hung. The module of a plugin may define two functions for the doctor:
+check, which identifies a check that crashed or hung. Without arguments, it imports all selected plugins together, as
+every command does, and writes the error of each. The module of a plugin may define two functions for the doctor:
 `operators` returns linear operators, each with a shape that it accepts; `examples` returns options for recipes that do
-not run with their defaults.
+not run with their defaults, and the text that selects a prior of a family.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from restorekit.core.family import PriorFamily
 from restorekit.core.recipe import Recipe
 from restorekit.errors import RestorekitError
-from restorekit.plugins.discovery import SELECTION, Plugin, plugin_named
+from restorekit.plugins.discovery import SELECTION, Plugin, plugin_files, plugin_named, plugins
 from restorekit.plugins.plugin_errors import PluginError, call_plugin
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from restorekit.core.operators import LinearOperator
 
 TIMEOUT = 600.0
+# Limit for the import of all plugins together.
+IMPORT_TIMEOUT = 60.0
+TOGETHER = "imports with the other plugins"
 T = TypeVar("T")
 
 
@@ -38,23 +42,50 @@ class Finding:
 
     Attributes:
         check: name of the check.
-        error: the error in one line; None if the check passed.
+        error: the error in one line; None if the check passed or was not run.
+        skipped: why the check was not run, in one line; None if it was.
     """
 
     check: str
     error: str | None
+    skipped: str | None = None
 
 
 def examine(plugin: Plugin, timeout: float = TIMEOUT) -> list[Finding]:
     """Run all checks of a plugin in a separate process with a time limit in seconds."""
-    environment = {**os.environ, SELECTION: plugin.name}
-    command = [sys.executable, "-m", "restorekit.checks.doctor", plugin.name, plugin.distribution]
+    output, reason = _run([plugin.name, plugin.distribution], {SELECTION: plugin.name}, timeout)
+    return read_findings(output, reason)
+
+
+def examine_together(selection: str | None, timeout: float = TIMEOUT) -> dict[tuple[str, str], Finding]:
+    """Import plugins in one separate process, as every command does; return the finding on each by name and
+    distribution, which is empty if that process did not end.
+
+    selection: value of `RESTOREKIT_PLUGINS`; None for that of this process.
+    """
+    variables = {} if selection is None else {SELECTION: selection}
+    output, _ = _run([], variables, min(timeout, IMPORT_TIMEOUT))
+    try:
+        records = json.loads(output)
+    except json.JSONDecodeError:
+        return {}
+    return {
+        (record["name"], record["distribution"]): Finding(
+            TOGETHER, record["error"], f"not selected by {SELECTION}" if record["state"] == "not selected" else None
+        )
+        for record in records
+    }
+
+
+def _run(words: list[str], variables: dict[str, str], timeout: float) -> tuple[str, str]:
+    """Run the process of the doctor; return its output and why it ended."""
+    command = [sys.executable, "-m", "restorekit.checks.doctor", *words]
+    environment = os.environ | variables
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=timeout, check=False)
-        output, reason = done.stdout, _exit_reason(done.returncode)
     except subprocess.TimeoutExpired as error:
-        output, reason = error.stdout or b"", f"took longer than {timeout:g} seconds (--timeout)"
-    return read_findings(output.decode(errors="replace"), reason)
+        return (error.stdout or b"").decode(errors="replace"), f"took longer than {timeout:g} seconds (--timeout)"
+    return done.stdout.decode(errors="replace"), _exit_reason(done.returncode)
 
 
 def _exit_reason(code: int) -> str:
@@ -73,7 +104,7 @@ def read_findings(output: str, reason: str) -> list[Finding]:
         if "done" in record:
             return findings
         if "check" in record:
-            findings.append(Finding(record["check"], record["error"]))
+            findings.append(Finding(**record))
         started = record.get("started", "the next check")
     return [*findings, Finding(started, reason)]
 
@@ -87,21 +118,30 @@ def main(name: str, distribution: str, out: TextIO) -> None:
 
     write(started="imports")
     for check in _checks(plugin_named(name, distribution)):
+        if isinstance(check, Finding):
+            write(**asdict(check))
+            continue
         write(started=check.name)
         write(check=check.name, error=_error_of(check))
     write(done=True)
 
 
+def list_imports(out: TextIO) -> None:
+    """Import all selected plugins and write what `examine_together` reads."""
+    fields = ("name", "distribution", "state", "error")
+    out.write(json.dumps([{field: getattr(plugin, field) for field in fields} for plugin in plugins()]))
+
+
 def _error_of(check: Check) -> str | None:
     try:
-        call_plugin(check.run)
+        call_plugin(check.run, plugin_files())
     except PluginError as error:
         failed = isinstance(error.__cause__, AssertionError)
         return error.text.removeprefix("AssertionError: ") if failed else str(error)
     return None
 
 
-def _checks(plugin: Plugin) -> Iterator[Check]:
+def _checks(plugin: Plugin) -> Iterator[Check | Finding]:
     from restorekit.checks.checks import Check, require
     from restorekit.checks.operators import check_operator
     from restorekit.checks.recipes import recipe_checks
@@ -120,7 +160,8 @@ def _checks(plugin: Plugin) -> Iterator[Check]:
             yield Check(f"{name}()", lambda r=read: r(module))  # type: ignore[misc]
     examples = _or_none(_examples, module) or {}
     for recipe in plugin.recipes:
-        options = examples.get(recipe.name, {})
+        example = examples.get(recipe.name)
+        options = example if isinstance(example, Mapping) else {}
         for check in recipe_checks(recipe, options=options):
             yield Check(f"recipe {recipe.name}: {check.name}", check.run)
         name = f"recipe {recipe.name}: with {recipe.model}"
@@ -128,6 +169,8 @@ def _checks(plugin: Plugin) -> Iterator[Check]:
     for family in plugin.priors:
         name = f"prior family {family.name}: rejects unknown names"
         yield Check(name, lambda f=family: _check_rejection(f))  # type: ignore[misc]
+        example = examples.get(family.name)
+        yield from _prior_checks(family, example if isinstance(example, str) else None)
     for solver in plugin.solvers:
         for check in solver_checks(solver):
             yield Check(f"solver {solver.name}: {check.name}", check.run)
@@ -136,13 +179,38 @@ def _checks(plugin: Plugin) -> Iterator[Check]:
         yield Check(name, lambda a=operator, s=shape: check_operator(a, s))  # type: ignore[misc]
 
 
-def _examples(module: ModuleType) -> Mapping[str, Mapping[str, Any]]:
+def _prior_checks(family: PriorFamily, text: str | None) -> Iterator[Check | Finding]:
+    """Yield the checks of the prior that a text selects; None if the plugin has no example."""
+    from restorekit.checks.checks import Check
+    from restorekit.checks.priors import prior_checks
+    from restorekit.models.registry import load_prior
+
+    if text is None:
+        allowed = f'allowed: a function examples() that returns {{"{family.name}": "TEXT"}}'
+        skipped = f"no example, so that shapes, batches, gradients and noise removal were not checked; {allowed}"
+        yield Finding(f"prior family {family.name}: its priors", None, skipped)
+        return
+    name = f"{family.name}:{text}"
+
+    def load() -> None:
+        load_prior(name)
+
+    yield Check(f"prior {name}: loads", load)
+    try:
+        prior = load_prior(name)
+    except RestorekitError:  # reported by the check above
+        return
+    for check in prior_checks(prior):
+        yield Check(f"prior {name}: {check.name}", check.run)
+
+
+def _examples(module: ModuleType) -> Mapping[str, Mapping[str, Any] | str]:
     """Return the result of the function `examples` of the module; empty if it is not defined."""
     from restorekit.checks.checks import require
 
     found = _result_of(module, "examples", {})
-    valid = isinstance(found, Mapping) and all(isinstance(options, Mapping) for options in found.values())
-    require(valid, f'returns {found!r}, allowed: {{"RECIPE": {{"option": value}}}}')
+    valid = isinstance(found, Mapping) and all(isinstance(example, Mapping | str) for example in found.values())
+    require(valid, f'returns {found!r}, allowed: {{"RECIPE": {{"option": value}}, "PRIOR_FAMILY": "TEXT"}}')
     return found  # type: ignore[no-any-return]
 
 
@@ -195,4 +263,7 @@ if __name__ == "__main__":
     # The output of the plugin is redirected to standard error, so that standard output contains only findings.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)
-        main(sys.argv[1], sys.argv[2], stream)
+        if len(sys.argv) > 1:
+            main(sys.argv[1], sys.argv[2], stream)
+        else:
+            list_imports(stream)

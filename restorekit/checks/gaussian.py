@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restorekit.core.denoiser import PriorInfo, per_image
+from restorekit.core.denoiser import PriorInfo, batch_sigma, per_image
 from restorekit.core.operators import LinearOperator
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
@@ -45,7 +45,8 @@ class GaussianPrior:
         self.sigmas: list[float] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return D(x, sigma); see `Denoiser`."""
+        """Return D(x, sigma); see `Denoiser`. sigma may be one number for all images."""
+        sigma = batch_sigma(x, sigma)
         self.seen.append(x.shape)
         self.sigmas.append(float(sigma.max()))
         variance = per_image(sigma.to(x), x) ** 2

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 
 from restorekit import __version__
 from restorekit.cli.commands import typer_command
+from restorekit.cli.completion import is_completing
 from restorekit.cli.evaluate import evaluate_app, repeat_flags
 from restorekit.cli.listings import list_solvers
 from restorekit.cli.models import models_app
@@ -23,7 +25,14 @@ from restorekit.cli.terminal import click_command
 from restorekit.cli.training import train
 from restorekit.core.signals import Terminated
 from restorekit.errors import OptionError, RestorekitError
-from restorekit.plugins.discovery import SELECTION, recipes, warn_about_broken_plugins, without_imports
+from restorekit.plugins.discovery import (
+    SELECTION,
+    plugin_error,
+    recipes,
+    warn_about_broken_plugins,
+    without_imports,
+)
+from restorekit.plugins.plugin_errors import is_debugging
 
 HELP = "Restore folders of real photos with generative priors."
 FUNCTIONS: dict[str, Callable[..., None]] = {
@@ -45,7 +54,7 @@ def build_app(command: str | None = None) -> typer.Typer:
 
     command: build only this command, if it exists; None for all.
     """
-    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_global_options)
     found = recipes()
     names = (*found, *FUNCTIONS, *GROUPS)
@@ -100,8 +109,9 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     """Run the command and return the exit code."""
-    warn_about_broken_plugins()
     try:
+        if not is_completing():
+            warn_about_broken_plugins()
         command = click_command(build_app(arguments[0]))
         code = command.main(arguments, prog_name="restorekit", standalone_mode=False)
     except KeyboardInterrupt as interrupt:
@@ -110,5 +120,13 @@ def _run(arguments: list[str]) -> int:
     except (RestorekitError, UsageError) as error:
         text = str(error) if isinstance(error, RestorekitError) else getattr(error, "format_message")()  # noqa: B009
         print(f"error: {text}", file=sys.stderr)
+        if is_debugging():
+            traceback.print_exc()
         code = 2 if isinstance(error, OptionError | UsageError) else 1
+    except Exception as error:
+        found = plugin_error(error)
+        if found is None or is_debugging():
+            raise
+        print(f"error: {found}; RESTOREKIT_DEBUG=1 shows the traceback", file=sys.stderr)
+        code = 1
     return code if isinstance(code, int) else 0

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from restorekit.cli import completion
 from restorekit.cli.restore import run_recipe
-from restorekit.core.options import ClassOption, ImageOption, ModelOption, Parameter, SolverOption
+from restorekit.core.options import ClassOption, ImageOption, MaskChannel, ModelOption, Parameter, SolverOption
 from restorekit.core.recipe import Recipe
 from restorekit.core.reserved import check_names
 from restorekit.errors import OptionError
@@ -19,9 +20,10 @@ INPUTS = "Photos, folders, patterns and URLs such as s3://bucket/folder; - is st
 OUTPUT = "File, folder or URL to write."
 FORMAT = "Output format, such as png. Default: the format of the photo."
 QUALITY = "Quality of JPEG, lossy WebP, AVIF and HEIC, 1 to 100. Default: 95, or that of a JPEG photo if higher."
-LOSSLESS = "Compression of WebP and HEIC. Default: WebP lossless, HEIC lossy."
+LOSSLESS = "Compress WebP and HEIC without loss. Default: WebP without, HEIC with loss."
 EXCLUDE = "Photos to leave out: a pattern such as 'raw/*' or '*-old.jpg'. Can be repeated."
-ON_CHANGE = "Results made from another photo, or with other options or models: redo, keep or fail."
+ON_CHANGE = "What happens to results made from another photo, or with other options or models: redo, keep or fail."
+DEBUG = "Print the traceback of every failure, as RESTOREKIT_DEBUG=1 does for all commands."
 OVERWRITE = "Replace existing files, whoever wrote them, whatever --on-change says."
 DRY_RUN = "Print what would be done and exit."
 SEED = "Seed of the run, from which the seed of every photo is derived."
@@ -29,18 +31,23 @@ BATCH = (
     "Number of photos that are restored at the same time on each device; their windows are evaluated together. "
     "Default: 4 on a GPU, otherwise 1."
 )
-DEVICE = "Device: auto, cpu, cuda (all GPUs), cuda:1 or mps."
+DEVICE = "Device to run on: auto, cpu, cuda (all GPUs), cuda:1 or mps."
 COMPILE = "Compile the networks, which takes a minute or more and pays in long runs."
 PRECISION = "Precision of the networks: auto, float32 or bfloat16."
-TILE = "Side of the tiles in pixels. Default: the prior's training size."
+TILE = "Side of the tiles in pixels, 16 or more. Default: the prior's training size."
 ENGINE = "Where photos are restored: local (this machine) or ray (a Ray cluster)."
 WORKERS = "Number of workers with --engine ray. Default: one per GPU or, without GPUs, one per machine."
 LABELS = "List the classes of the bundled priors and exit."
+CHANNEL = (
+    "What marks the pixels: luminance (white), colour (strokes of a colour), alpha (opaque pixels), transparency "
+    "(transparent pixels), or the value of red, green or blue. auto: chosen for each mask, with a note."
+)
+RESIZE = "Resize a mask that has another size than the photo, but its aspect ratio."
 OnChange = Literal["redo", "keep", "fail"]
 Engine = Literal["local", "ray"]
 # Options of every recipe command: name, type, default.
 COMMON: tuple[tuple[str, Any, Any], ...] = (
-    ("model", Annotated[str | None, typer.Option(help=MODEL)], None),
+    ("model", Annotated[str | None, typer.Option(help=MODEL, autocompletion=completion.models)], None),
     ("output", Annotated[str | None, typer.Option("--output", "-o", help=OUTPUT, metavar="PATH")], None),
     ("format", Annotated[str | None, typer.Option(help=FORMAT)], None),
     ("output_quality", Annotated[int | None, typer.Option(help=QUALITY, min=1, max=100)], None),
@@ -50,17 +57,22 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("overwrite", Annotated[bool, typer.Option("--overwrite", help=OVERWRITE)], False),
     ("dry_run", Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)], False),
     ("json", Annotated[bool, typer.Option("--json", help="Print the report as JSON.")], False),
-    ("debug", Annotated[bool, typer.Option("--debug", help="Print the traceback of every failure.")], False),
+    ("debug", Annotated[bool, typer.Option("--debug", help=DEBUG)], False),
     ("seed", Annotated[int, typer.Option(help=SEED, min=0)], 0),
     ("batch", Annotated[int | None, typer.Option(help=BATCH, min=1)], None),
-    ("device", Annotated[str, typer.Option(help=DEVICE)], "auto"),
-    ("precision", Annotated[str, typer.Option(help=PRECISION)], "auto"),
+    ("device", Annotated[str, typer.Option(help=DEVICE, autocompletion=completion.devices)], "auto"),
+    ("precision", Annotated[str, typer.Option(help=PRECISION, autocompletion=completion.precisions)], "auto"),
     ("tile", Annotated[int | None, typer.Option(help=TILE)], None),
     ("compile", Annotated[bool, typer.Option("--compile", help=COMPILE)], False),
     ("engine", Annotated[Engine, typer.Option(help=ENGINE)], "local"),
     ("workers", Annotated[int | None, typer.Option(help=WORKERS, min=1)], None),
 )
 SAMPLES = ("samples", Annotated[int, typer.Option(help="Number of results per photo.", min=1, max=1000)], 1)
+COMPLETIONS: dict[type, Callable[[str], list[str]]] = {
+    ClassOption: completion.classes,
+    ModelOption: completion.models,
+    SolverOption: completion.solvers,
+}
 METAVARS: dict[type, str] = {ClassOption: "CLASS", ModelOption: "MODEL", SolverOption: "SOLVER"}
 
 
@@ -78,7 +90,8 @@ def typer_command(recipe: Recipe) -> Callable[..., None]:
         parameters += _options(parameter)
     for name, annotation, default in (*COMMON, *([SAMPLES] if recipe.samples else [])):
         if name == "model":
-            annotation = Annotated[str | None, typer.Option(help=f"{MODEL} Default: {recipe.model}.")]
+            text = f"{MODEL} Default: {recipe.model}."
+            annotation = Annotated[str | None, typer.Option(help=text, autocompletion=completion.models)]
         parameters.append(_keyword(name, annotation, default))
 
     def command(**values: Any) -> None:
@@ -109,13 +122,11 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
     """Return the options of the command for a parameter of the recipe."""
     flag = "--" + parameter.name.replace("_", "-")
     default = ... if parameter.required else parameter.default
-    text = parameter.spec.help
+    text = _help(parameter)
     if isinstance(parameter.spec, ImageOption):
         text = f"{text} A file for all photos, or a folder of files with the names of the photos."
         kind: Any = Annotated[str if parameter.required else str | None, typer.Option(flag, help=text, metavar="PATH")]
-        inverted = Annotated[bool, typer.Option(f"--invert-{flag[2:]}", help="Swap black and white.")]
-        extra = [_keyword(f"invert_{parameter.name}", inverted, False)] if parameter.spec.invertible else []
-        return [_keyword(parameter.name, kind, default), *extra]
+        return [_keyword(parameter.name, kind, default), *_readings(parameter, parameter.spec)]
     if parameter.kind is bool:
         return [_keyword(parameter.name, Annotated[bool, typer.Option(help=text)], default)]
 
@@ -125,10 +136,31 @@ def _options(parameter: Parameter) -> list[inspect.Parameter]:
         except OptionError as error:
             raise typer.BadParameter(str(error).split(":", 1)[1].strip()) from None
 
-    option = typer.Option(flag, help=text, parser=parse, metavar=_metavar(parameter))
+    complete = COMPLETIONS.get(type(parameter.spec)) or completion.words(parameter)
+    option = typer.Option(flag, help=text, parser=parse, metavar=_metavar(parameter), autocompletion=complete)
     labels = Annotated[bool, typer.Option("--labels", help=LABELS, is_eager=True, callback=_print_classes)]
     extra = [_keyword("labels", labels, False)] if isinstance(parameter.spec, ClassOption) else []
     return [_keyword(parameter.name, Annotated[Any, option], default), *extra]
+
+
+def _readings(parameter: Parameter, spec: ImageOption) -> list[inspect.Parameter]:
+    """Return the options that state how a side image is read."""
+    flag = parameter.name.replace("_", "-")
+    inverted = Annotated[bool, typer.Option(f"--invert-{flag}", help="Swap black and white.")]
+    channel = Annotated[MaskChannel, typer.Option(f"--{flag}-channel", help=CHANNEL)]
+    resized = Annotated[bool, typer.Option(f"--resize-{flag}", help=RESIZE)]
+    options = [_keyword(f"invert_{parameter.name}", inverted, False)] if spec.invertible else []
+    if spec.is_mask:
+        options.append(_keyword(f"{parameter.name}_channel", channel, "auto"))
+        options.append(_keyword(f"resize_{parameter.name}", resized, False))
+    return options
+
+
+def _help(parameter: Parameter) -> str:
+    """Return the help of an option, with the allowed range of a number."""
+    text = parameter.spec.help.strip()
+    values = f"{parameter.range}{''.join(f' or {word}' for word in parameter.words)}"
+    return f"{text} Allowed: {values}.".strip() if parameter.range else text
 
 
 def _metavar(parameter: Parameter) -> str:

@@ -8,18 +8,19 @@ from typing import Annotated
 
 import typer
 
+from restorekit.cli import completion
 from restorekit.cli.commands import DEVICE, MODEL, PRECISION, SEED
 from restorekit.cli.terminal import TableOutput
 from restorekit.errors import OptionError
 
 Folder = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
-Prior = Annotated[str, typer.Option(help=MODEL)]
+Prior = Annotated[str, typer.Option(help=MODEL, autocompletion=completion.models)]
 Every = Annotated[int, typer.Option(help="Use every Nth photo.", min=1)]
 Baselines = Annotated[bool, typer.Option("--baselines/--no-baselines", help="Also evaluate classical methods.")]
 Options = Annotated[list[str] | None, typer.Option("--set", help="Set an option of the recipe: name=value.")]
 Seed = Annotated[int, typer.Option(help="Seed of the degradations and of the recipe.", min=0)]
-Device = Annotated[str, typer.Option(help=DEVICE)]
-Precision = Annotated[str, typer.Option(help=PRECISION)]
+Device = Annotated[str, typer.Option(help=DEVICE, autocompletion=completion.devices)]
+Precision = Annotated[str, typer.Option(help=PRECISION, autocompletion=completion.precisions)]
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON at the end.")]
 
 # Options that accept several values after one flag: `--sigma 15 25 50`.

@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from restorekit.checks.doctor import TIMEOUT, examine
+from restorekit.checks.doctor import TIMEOUT, TOGETHER, Finding, examine, examine_together
 from restorekit.cli.commands import typer_command
-from restorekit.cli.terminal import click_command, print_table
+from restorekit.cli.terminal import HELP_OPTIONS, click_command, print_table
 from restorekit.core.recipe import Recipe
 from restorekit.errors import RestorekitError
 from restorekit.plugins.discovery import Plugin, plugin_named, plugins
@@ -131,17 +132,35 @@ def doctor(
     """Import and check every plugin in a separate process; the exit code is 1 if a check fails."""
     selected = [plugin_named(name)] if name is not None else [p for p in plugins() if p.state != "not selected"]
     failed, found = 0, []
-    for plugin in selected:
-        for finding in examine(plugin, timeout):
-            failed += finding.error is not None
-            found.append({"plugin": plugin.name, "check": finding.check, "error": finding.error})
-            status = "ok    " if finding.error is None else "failed"
-            if not as_json:
-                error = "" if finding.error is None else f": {finding.error}"
-                print(f"{status}  {plugin.name}  {finding.check}{error}")
+    for plugin, finding in _findings(selected, timeout, only=name is not None):
+        failed += finding.error is not None
+        found.append({"plugin": plugin.name, **asdict(finding)})
+        status = "failed" if finding.error is not None else "ok" if finding.skipped is None else "skipped"
+        text = finding.error or finding.skipped
+        if not as_json:
+            print(f"{status:7} {plugin.name}  {finding.check}{'' if text is None else f': {text}'}")
     print(json.dumps(found, indent=2) if as_json else f"doctor: {len(selected)} plugins, {failed} failed checks")
     if failed:
         raise typer.Exit(1)
+
+
+def _findings(selected: Sequence[Plugin], timeout: float, *, only: bool) -> Iterator[tuple[Plugin, Finding]]:
+    """Yield the findings on plugins: those on each alone, then whether they can be imported together.
+
+    only: whether other plugins than these are selected too.
+    """
+    imported: list[Plugin] = []
+    for plugin in selected:
+        findings = examine(plugin, timeout)
+        if findings[0].error is None and not plugin.is_builtin:
+            imported.append(plugin)
+        yield from ((plugin, finding) for finding in findings)
+    if not imported:
+        return
+    together = examine_together(None if only else ",".join(plugin.name for plugin in imported), timeout)
+    unknown = Finding(TOGETHER, None, "another plugin does not end; `restorekit plugins doctor` finds it")
+    for plugin in imported:
+        yield plugin, together.get((plugin.name, plugin.distribution), unknown)
 
 
 def run_file(
@@ -153,7 +172,7 @@ def run_file(
 
     restorekit run FILE.py --help lists the options of the recipe.
     """
-    if file is None or str(file) == "--help":
+    if file is None or str(file) in HELP_OPTIONS:
         print(context.get_help())
         return
     loaded = load_recipe(file, recipe)
@@ -166,7 +185,7 @@ def _run(recipe: Recipe, file: Path, arguments: list[str]) -> int:
     app.command()(typer_command(recipe))
     command, name = click_command(app), f"restorekit run {file}"
     try:
-        code = call_plugin(lambda: command.main(arguments, prog_name=name, standalone_mode=False), file.resolve())
+        code = call_plugin(lambda: command.main(arguments, prog_name=name, standalone_mode=False), [file.resolve()])
     except PluginError as error:
         cause = error.__cause__
         if error.line and not isinstance(cause, RestorekitError):

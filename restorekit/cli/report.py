@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from restorekit.core.recipe import Recipe
 from restorekit.errors import printable
+from restorekit.plugins.plugin_errors import is_debugging
 from restorekit.run.mirror import url_of, with_urls
 
 if TYPE_CHECKING:
@@ -19,12 +20,25 @@ if TYPE_CHECKING:
     from restorekit.run.settings import RunReport
 
 LOSSY = (".jpg", ".jpeg")
+# Number of names in a line about photos.
+NAMES = 5
+
+
+def problems_text(plan: Plan) -> str:
+    """Return a line about the photos of a run that cannot be restored, such as those without a mask; "" for none."""
+    found = [job for job in plan.jobs if job.problem]
+    if not found or len(found) == len(plan.jobs):
+        return ""
+    names = ", ".join(str(job.source) for job in found[:NAMES])
+    more = f" and {len(found) - NAMES} more" if len(found) > NAMES else ""
+    count = f"{len(found)} of {len(plan.jobs)} photos cannot be restored"
+    return _shown(f"note: {count}: {names}{more} ({found[0].problem})")
 
 
 def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, out: Any) -> None:
     """Print notes and failures to standard error and a summary to `out`.
 
-    debug: whether to print the traceback of every failure.
+    debug: whether to print the traceback of every failure, as the environment variable RESTOREKIT_DEBUG also does.
     """
     if plan.skipped:
         print(f"skipped: {_shown(plan.skipped_text)}", file=sys.stderr)
@@ -33,7 +47,7 @@ def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, 
     for source, message in report.failed:
         place, message = _shown(str(source)), _shown(message)
         print(f"failed: {message if place in message else f'{place}: {message}'}", file=sys.stderr)
-        if debug and source in report.traces:
+        if (debug or is_debugging()) and source in report.traces:
             print(report.traces[source], file=sys.stderr, end="")
     summary = [f"{len(report.restored)} restored{_shown(_location(_targets(report)))}"]
     if report.skipped:

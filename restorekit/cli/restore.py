@@ -5,24 +5,21 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from restorekit.cli.process import one_thread, paused_collection
-from restorekit.cli.report import plan_json, plan_text, print_report, report_json
+from restorekit.cli.report import plan_json, plan_text, print_report, problems_text, report_json
 from restorekit.cli.terminal import RunProgress
 from restorekit.core.memory import limit_caches, reuse_large_buffers
 from restorekit.core.recipe import Recipe
 from restorekit.core.signals import sigterm_raises
-from restorekit.errors import OptionError, unknown
+from restorekit.errors import OptionError
 
 if TYPE_CHECKING:
-    from restorekit.run.plan import Job, Plan
-    from restorekit.run.remote import RemoteRun
-    from restorekit.run.runner import Runner
-    from restorekit.run.settings import RunReport, Settings
-    from restorekit.run.transfer import Transfer
+    from restorekit.run.session import Request
 
 EXIT_CODES = {"interrupted": 130, "terminated": 143}
 
@@ -35,26 +32,25 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
     limit_caches()
     reuse_large_buffers()
     with paused_collection():
-        from restorekit.run.results import planned
+        from restorekit.run.session import open_session
 
-    with sigterm_raises(), _remote_files(recipe, values) as remote, _standard_streams(values) as out:
-        plan, settings = _plan(recipe, values), _settings(recipe, values)
-        transfer = None if remote is None else remote.transfer(plan)
+    with sigterm_raises(), _standard_streams(values) as out, open_session(_request(recipe, values)) as session:
+        plan = session.plan
+        if problems := problems_text(plan):
+            print(problems, file=sys.stderr, flush=True)
         with RunProgress(recipe.name, len(plan.jobs)) as progress:
             with one_thread():
-                runner = _runner(recipe, values)
+                runner = session.runner(dry_run=values["dry_run"])
             if recipe.evaluations is not None:
                 progress.steps = recipe.evaluations(runner.options.options)
             if not values["dry_run"]:
-                report = _run_jobs(recipe, values, plan, runner, settings, transfer, progress)
+                report = session.restore(runner, lambda job: progress.photo_done(), progress.windows_done)
         if values["dry_run"]:
-            states = planned(plan.jobs, runner, settings, transfer)
+            states = session.states(runner)
             print(plan_json(runner, plan, states) if values["json"] else plan_text(runner, plan, states), file=out)
             if plan.failed or any(state.startswith("failed") for state in states):
                 raise typer.Exit(1)
             return
-        if remote is not None:
-            report.failed += remote.finish(plan)
         if values["json"]:
             print(report_json(recipe, plan, report), file=out)
         else:
@@ -63,104 +59,24 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
         raise typer.Exit(EXIT_CODES.get(report.stopped, 1))
 
 
-def _run_jobs(
-    recipe: Recipe,
-    values: dict[str, Any],
-    plan: Plan,
-    runner: Runner,
-    settings: Settings,
-    transfer: Transfer | None,
-    progress: RunProgress,
-) -> RunReport:
-    """Restore the photos on this machine or on a Ray cluster."""
-
-    def photo_done(job: Job) -> None:
-        progress.photo_done()
-
-    if values["engine"] == "local":
-        from restorekit.run.folder import run_jobs
-
-        return run_jobs(plan, runner, settings, photo_done, transfer, progress.windows_done)
-    from restorekit.run.ray_engine import run_jobs_on_ray
-    from restorekit.run.ray_worker import describe
-
-    options = {p.name: values[p.name] for p in recipe.parameters}
-    engine = {name: values[name] for name in ("device", "precision", "tile", "compile")}
-    description = describe(recipe, values["model"], options, **engine)
-    return run_jobs_on_ray(plan, description, settings, photo_done, transfer, workers=values["workers"])
-
-
-@contextlib.contextmanager
-def _remote_files(recipe: Recipe, values: dict[str, Any]) -> Iterator[RemoteRun | None]:
-    """Replace the texts of the inputs, the output and the side images by paths; yield the run if one is remote."""
-    from restorekit.run.mirror import is_url, local_path
-
-    inputs, output = values["inputs"], values["output"]
-    side_images = {p.name: values[p.name] for p in recipe.side_images if values[p.name] is not None}
-    if not any(map(is_url, (*inputs, *side_images.values(), output or ""))):
-        values["inputs"] = [local_path(text) for text in inputs]
-        values["output"] = None if output is None else local_path(output)
-        values.update({name: local_path(text) for name, text in side_images.items()})
-        yield None
-        return
-    from restorekit.run.remote import RemoteRun
-
-    with RemoteRun() as remote:
-        paths = remote.paths(inputs, output, side_images)
-        values.update(paths.side_images, inputs=paths.inputs, output=paths.output)
-        yield remote
-
-
-def _plan(recipe: Recipe, values: dict[str, Any]) -> Plan:
-    from restorekit.run.plan import plan_jobs
-
-    return plan_jobs(
-        values["inputs"],
-        values["output"],
-        recipe,
-        {p.name: values[p.name] for p in recipe.side_images if values[p.name] is not None},
-        samples=values.get("samples", 1),
-        suffix=None if values["format"] is None else _suffix(values["format"]),
-        exclude=values["exclude"] or (),
-    )
-
-
-def _runner(recipe: Recipe, values: dict[str, Any]) -> Runner:
-    from restorekit.run.engine import make_engine
-    from restorekit.run.runner import Runner
-
-    if values["engine"] == "local" and values["workers"] is not None:
-        raise OptionError("--workers requires --engine ray")
-    if values["engine"] == "local" or values["dry_run"]:
-        engine = make_engine(values["device"], values["precision"], values["tile"], values["compile"])
-    else:  # the runner only validates the options; this machine may have no GPU
-        engine = make_engine("cpu", values["precision"], values["tile"])
-    options = {p.name: values[p.name] for p in recipe.parameters}
-    return Runner(recipe, values["model"], options, engine)
-
-
-def _settings(recipe: Recipe, values: dict[str, Any]) -> Settings:
+def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
     from restorekit.run.formats import Encoding
+    from restorekit.run.session import Request
     from restorekit.run.settings import Settings
+    from restorekit.run.side_images import readings
 
-    return Settings(
-        values["seed"],
-        values["batch"],
-        values["overwrite"],
-        values["on_change"],
-        frozenset(p.name for p in recipe.side_images if values.get(f"invert_{p.name}")),
-        Encoding(values["output_quality"], values["lossless"]),
+    encoding = Encoding(values["output_quality"], values["lossless"])
+    settings = {name: values[name] for name in ("seed", "batch", "overwrite", "on_change")}
+    same = ("output", "model", "format", "device", "precision", "tile", "compile", "engine", "workers")
+    return Request(
+        recipe,
+        tuple(values["inputs"]),
+        options={p.name: values[p.name] for p in recipe.parameters},
+        settings=Settings(**settings, readings=readings(recipe, values), encoding=encoding),
+        samples=values.get("samples", 1),
+        exclude=values["exclude"] or (),
+        **{name: values[name] for name in same},
     )
-
-
-def _suffix(name: str) -> str:
-    """Return the file suffix of a format."""
-    from restorekit.core.files import IMAGE_SUFFIXES
-
-    suffix = "." + name.lower().lstrip(".")
-    if suffix not in IMAGE_SUFFIXES:
-        raise OptionError(unknown("format", name, [s[1:] for s in IMAGE_SUFFIXES], "--format"))
-    return suffix
 
 
 @contextlib.contextmanager
@@ -169,16 +85,19 @@ def _standard_streams(values: dict[str, Any]) -> Iterator[Any]:
 
     The summary goes to standard error if the result goes to standard output.
     """
+    from restorekit.run.session import suffix_of
     from restorekit.run.streams import STANDARD, standard_files
 
-    if STANDARD not in values["inputs"] and values["output"] != STANDARD:
+    inputs, output = values["inputs"], values["output"]
+    if str(STANDARD) not in (*inputs, output):
         yield sys.stdout
         return
-    if len(values["inputs"]) > 1 or values.get("samples", 1) > 1:
+    if len(inputs) > 1 or values.get("samples", 1) > 1:
         raise OptionError("-: standard input and output are one image; allowed: one photo and --samples 1")
-    suffix = None if values["format"] is None else _suffix(values["format"])
-    with standard_files(values["inputs"][0], values["output"], suffix) as files:
-        values["inputs"], values["output"] = [files.source], files.target
+    suffix = None if values["format"] is None else suffix_of(values["format"])
+    with standard_files(Path(inputs[0]), None if output is None else Path(output), suffix) as files:
+        values["inputs"] = [files.source if inputs == [str(STANDARD)] else inputs[0]]
+        values["output"] = files.target if files.to_output else output
         yield sys.stderr if files.to_output else sys.stdout
         if files.to_output:
             files.write_output()

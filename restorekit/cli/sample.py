@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
+from restorekit.cli import completion
 from restorekit.cli.commands import DEVICE, MODEL, PRECISION
 from restorekit.errors import OptionError
 
 SAMPLERS = (
-    "Sampler: auto, ancestral, ddim, euler, heun, dpmpp-2m or langevin; auto: langevin for NCSN, ddim for other priors."
+    "Sampler: auto, ancestral, ddim, euler, heun, dpmpp-2m or langevin; auto: langevin for priors with fixed noise "
+    "levels, ddim for others."
 )
 
 
 def sample(
-    model: Annotated[str, typer.Option(help=MODEL)] = "ddpm-photo",
+    model: Annotated[str, typer.Option(help=MODEL, autocompletion=completion.models)] = "ddpm-photo",
     count: Annotated[int, typer.Option("-n", "--count", help="Number of images.", min=1, max=10_000)] = 16,
     output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.")] = Path("samples.png"),
     size: Annotated[
@@ -30,8 +32,8 @@ def sample(
     ] = 100,
     label: Annotated[str | None, typer.Option(help="Class of the images, if the prior has classes.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the run.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
-    precision: Annotated[str, typer.Option(help=PRECISION)] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICE, autocompletion=completion.devices)] = "auto",
+    precision: Annotated[str, typer.Option(help=PRECISION, autocompletion=completion.precisions)] = "auto",
 ) -> None:
     """Sample images from a prior and write them to one file as a grid."""
     from restorekit.core.files import IMAGE_SUFFIXES

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+HELP_OPTIONS = ["--help", "-h"]
 # Width of tables that are written to a file or a pipe, so that no cell is wrapped or truncated.
 UNLIMITED = 100_000
 # Seconds between two lines of progress if standard error is not a terminal.
@@ -26,11 +27,12 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 def click_command(app: typer.Typer) -> Any:
-    """Return the application as a click command whose help texts are printed literally.
+    """Return the application as a click command whose help texts are printed literally, by --help and -h.
 
     typer parses help texts as rich markup, which removes expressions in brackets.
     """
     command = typer.main.get_command(app)
+    command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
     _escape_help(command)
     return command
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +18,15 @@ from restorekit.errors import OptionError
 
 
 def train(
-    plan: Annotated[Path, typer.Argument(help="Training plan in TOML.")],
+    plan: Annotated[Path | None, typer.Argument(help="Training plan in TOML.", show_default=False)] = None,
+    new: Annotated[
+        Path | None, typer.Option(help="Write a commented plan to start from to this file and exit.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Output folder. Default: runs/PLAN.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the plan: a.b=value.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and exit.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the plan, print it with all keys, and exit.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the checkpoint in --output.")] = False,
     init_from: Annotated[
         str | None,
@@ -30,8 +37,15 @@ def train(
     ] = None,
 ) -> None:
     """Train a prior according to a plan."""
-    from restorekit.training.plan_file import read_plan
+    from restorekit.training.plan_file import new_plan, read_plan
 
+    others = (plan, output, set_, dry_run or None, resume or None, init_from, max_minutes)
+    if new is not None and all(other is None for other in others):
+        new_plan(new)
+        print(f"train: {new} written; set data.folder in it, then: {shlex.join(['restorekit', 'train', str(new)])}")
+        return
+    if plan is None or new is not None:
+        raise OptionError("train: allowed: a training plan, or only --new FILE.toml, which writes one to start from")
     resolved = read_plan(plan, set_ or ())
     if dry_run:
         print(resolved.model_dump_json(indent=2))
@@ -39,6 +53,7 @@ def train(
     folder = output or Path("runs") / plan.stem
     with quiet_libraries():
         try:
+            from restorekit.training.checkpoint import CHECKPOINT
             from restorekit.training.loop import train as run
         except ModuleNotFoundError as error:
             raise OptionError(f"train: {error.name} is not installed; pip install 'restorekit[train]'") from error
@@ -50,9 +65,21 @@ def train(
         print(f"train: weights, model card and checkpoint are in {folder}")
     if result.step < result.steps:
         if result.is_main:
-            done = f"{result.step} of {result.steps} steps done"
-            print(f"train: {done}; the same command with --resume resumes", file=sys.stderr)
+            done = f"stopped after {result.step} of {result.steps} steps ({100 * result.step / result.steps:.3g}%)"
+            command = _resume_command(plan, output, set_ or (), max_minutes)
+            print(f"train: {done}; checkpoint: {folder / CHECKPOINT}; to resume: {command}", file=sys.stderr)
         raise typer.Exit(result.exit_code)
+
+
+def _resume_command(plan: Path, output: Path | None, overrides: Sequence[str], max_minutes: float | None) -> str:
+    """Return the command that resumes a training; the checkpoint replaces --init-from."""
+    if "LOCAL_RANK" in os.environ:  # accelerate launch, whose own options are not known here
+        return "the same command with --resume"
+    words = ["restorekit", "train", str(plan)]
+    words += [] if output is None else ["--output", str(output)]
+    words += [word for override in overrides for word in ("--set", override)]
+    words += [] if max_minutes is None else ["--max-minutes", f"{max_minutes:g}"]
+    return shlex.join([*words, "--resume"])
 
 
 @contextlib.contextmanager

@@ -6,10 +6,13 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from restorekit.errors import shortened
 
 # One 8-bit grey level, in the unit of images in [-1, 1].
 GREY_LEVEL = 2 / 255
@@ -51,6 +54,7 @@ class PriorInfo:
     blind: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.channels < 1:
             raise ValueError(f"PriorInfo: channels is {self.channels}, allowed: 1 or more")
         if not 0 < self.sigma_min <= self.sigma_max:
@@ -62,6 +66,32 @@ class PriorInfo:
             raise ValueError(f"PriorInfo: levels is {self.levels}, allowed: positive numbers, decreasing, or None")
         if self.supports_holes and not self.partial_noise:
             raise ValueError("PriorInfo: supports_holes is true, but partial_noise is false; allowed: true")
+
+    def _check_types(self) -> None:
+        """Raise TypeError if a field has another type than it declares."""
+        numbers = isinstance(self.levels, tuple) and all(map(_is_number, self.levels))
+        words = isinstance(self.classes, tuple) and all(isinstance(name, str) for name in self.classes)
+        flags = ("learned_variance", "partial_noise", "supports_holes", "blind")
+        for name, is_valid, allowed in (
+            ("channels", _is_integer(self.channels), "an integer"),
+            ("size", self.size is None or _is_integer(self.size), "an integer or None"),
+            ("sigma_min", _is_number(self.sigma_min), "a number"),
+            ("sigma_max", _is_number(self.sigma_max), "a number"),
+            ("levels", self.levels is None or numbers, "a tuple of numbers or None"),
+            ("classes", self.classes is None or words, "a tuple of strings or None"),
+            ("no_label", self.no_label is None or _is_integer(self.no_label), "an integer or None"),
+            *((flag, isinstance(getattr(self, flag), bool), "true or false") for flag in flags),
+        ):
+            if not is_valid:
+                raise TypeError(f"PriorInfo: {name} is {shortened(repr(getattr(self, name)))}, allowed: {allowed}")
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @runtime_checkable
@@ -111,12 +141,13 @@ class Wrapper:
         self.info = replace(inner.info, **changes)
 
     def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return D(x, sigma, label); see `Denoiser`."""
-        return self._evaluate(self._without_variance, x, sigma, label)[0]
+        """Return D(x, sigma, label); see `Denoiser`. sigma may be one number for all images."""
+        return self._evaluate(self._without_variance, x, batch_sigma(x, sigma), label)[0]
 
     def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Estimate:
         """Return D and the interpolation weight of the variance; see `VarianceDenoiser`."""
-        return self._evaluate(functools.partial(denoise_with_variance, self.inner), x, sigma, label)
+        evaluate = functools.partial(denoise_with_variance, self.inner)
+        return self._evaluate(evaluate, x, batch_sigma(x, sigma), label)
 
     def _without_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Estimate:
         return self.inner(x, sigma, label), None
@@ -141,12 +172,12 @@ def per_image(value: Tensor, x: Tensor) -> Tensor:
 
 def denoise_at(prior: Denoiser, x: Tensor, sigma: float | Tensor) -> Tensor:
     """Return D(x, sigma) with one sigma for the whole batch."""
-    return prior(x, _batch_sigma(x, sigma))
+    return prior(x, batch_sigma(x, sigma))
 
 
 def denoise_at_with_variance(prior: Denoiser, x: Tensor, sigma: float | Tensor) -> Estimate:
     """Return D(x, sigma) and the interpolation weight of the variance, with one sigma for the whole batch."""
-    return denoise_with_variance(prior, x, _batch_sigma(x, sigma))
+    return denoise_with_variance(prior, x, batch_sigma(x, sigma))
 
 
 def denoise_with_variance(prior: Denoiser, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Estimate:
@@ -156,6 +187,9 @@ def denoise_with_variance(prior: Denoiser, x: Tensor, sigma: Tensor, label: Tens
     return prior(x, sigma, label), None
 
 
-def _batch_sigma(x: Tensor, sigma: float | Tensor) -> Tensor:
+def batch_sigma(x: Tensor, sigma: float | Tensor) -> Tensor:
+    """Return sigma as (N,) float32 on the device of x (N, C, H, W) if it is one number; otherwise as it is."""
+    if isinstance(sigma, Tensor) and sigma.ndim > 0:
+        return sigma
     value = torch.as_tensor(sigma, dtype=torch.float64, device="cpu").to(x.device, torch.float32)
     return value.expand(x.shape[0])

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
+import secrets
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from restorekit.errors import OptionError
 
 
 def image_seed(run_seed: int, name: str) -> int:
     """Return the seed of one image, in [0, 2^63), given the seed of the run and the name of the image."""
     digest = hashlib.sha256(f"{run_seed}\0{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def check_seed(seed: Any, where: str) -> int:
+    """Return the seed of a run; OptionError if it is not an integer >= 0."""
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise OptionError(f"{where} seed: found {seed!r}, allowed: an integer >= 0, or None for a new one")
+    return int(seed)
+
+
+def new_seed() -> int:
+    """Return a seed from the random numbers of the operating system, in [0, 2^32)."""
+    return secrets.randbits(32)
 
 
 class ImageNoise:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from restorekit.core.conjugate_gradients import conjugate_gradients
+from restorekit.core.linear_operator import IterativeOperator
 from restorekit.core.svd import SVD, padded
 
 
@@ -196,7 +196,7 @@ class Mosaic:
 
 
 @dataclass(frozen=True)
-class Composition:
+class Composition(IterativeOperator):
     """A x = outer(inner(x))."""
 
     outer: LinearOperator
@@ -209,11 +209,3 @@ class Composition:
     def adjoint(self, y: Tensor) -> Tensor:
         """inner^T(outer^T(y))."""
         return self.inner.adjoint(self.outer.adjoint(y))
-
-    def pinv(self, y: Tensor) -> Tensor:
-        """(A^T A)^+ A^T y, by conjugate gradients, which stay in the range of A^T: A need not have full rank."""
-        return conjugate_gradients(lambda v: self.adjoint(self.forward(v)), self.adjoint(y))
-
-    def solve(self, y: Tensor, damping: float) -> Tensor:
-        """(A A^T + damping I)^-1 y, by conjugate gradients."""
-        return conjugate_gradients(lambda v: self.forward(self.adjoint(v)) + damping * v, y)

@@ -19,13 +19,18 @@ class Option:
     a number and words.
 
     Arguments:
-        help: one sentence for the command line and the docs.
+        help: one sentence for the command line and the docs; if empty, that of the docstring of the recipe.
         min, max: allowed range of a number, both ends included.
     """
 
-    help: str
+    help: str = ""
     min: float | None = None
     max: float | None = None
+
+
+# How a mask marks pixels: "auto" decides for each file; the others are the value of a channel (see
+# `restorekit.run.masks`).
+MaskChannel = Literal["auto", "luminance", "red", "green", "blue", "alpha", "transparency", "colour"]
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,22 @@ class ImageOption:
     the type `Tensor | None`) the image is optional.
 
     Arguments:
-        help: one sentence for the command line and the docs.
+        help: one sentence for the command line and the docs; if empty, that of the docstring of the recipe.
         channels: 1 or 3.
         invertible: whether to add the flag `--invert-NAME`, which swaps black and white.
         same_size: whether it must have the height and width of the photo. False for a blur kernel, for instance.
     """
 
-    help: str
+    help: str = ""
     channels: Literal[1, 3] = 1
     invertible: bool = True
     same_size: bool = True
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is a mask: one channel, invertible, of the size of the photo. Masks have the options
+        `--NAME-channel` and `--resize-NAME`."""
+        return self.channels == 1 and self.invertible and self.same_size
 
 
 @dataclass(frozen=True)
@@ -184,9 +195,16 @@ class Parameter:
         if self.kind is str or self.choices:
             return ", ".join(self.words or map(str, self.choices))
         kind = {int: "an integer", float: "a number", bool: "true or false"}[self.kind]
+        return f"{kind} {self.range}".strip() + "".join(f", or {word}" for word in self.words)
+
+    @property
+    def range(self) -> str:
+        """The allowed range of a number, such as "from 0 to 1" or ">= 0"; "" if there is none."""
+        if not isinstance(self.spec, Option):
+            return ""
         low, high = self.spec.min, self.spec.max
         if low is not None and high is not None:
-            kind += f" from {low:g} to {high:g}"
-        elif low is not None or high is not None:
-            kind += f" >= {low:g}" if low is not None else f" <= {high:g}"
-        return kind + "".join(f", or {word}" for word in self.words)
+            return f"from {low:g} to {high:g}"
+        if low is None and high is None:
+            return ""
+        return f">= {low:g}" if low is not None else f"<= {high:g}"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import inspect
 import re
-import types
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from pathlib import Path
+from typing import Any, TypeVar
 
-from restorekit.core.options import ImageOption, JpegTables, ModelOption, Option, Parameter, SolverOption, Spec
+from restorekit.core.docstrings import split_docstring
+from restorekit.core.options import ImageOption, Parameter
+from restorekit.core.parameters import POSITIONAL, parameters_of
 from restorekit.errors import OptionError, unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,8 +23,6 @@ Check = Callable[[Mapping[str, Any]], None]
 Evaluations = Callable[[Mapping[str, Any]], int | None]
 Strips = Callable[[Any, Any, Mapping[str, Any]], Mapping[str, Any] | None]
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-# Positional parameters of every recipe, in this order.
-POSITIONAL = ("y", "prior", "noise")
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,15 @@ class Recipe:
 
     @property
     def doc(self) -> str:
-        """The docstring of the function, without indentation."""
-        return inspect.getdoc(self.function) or ""
+        """The docstring of the function, without indentation and without the sections on parameters and results."""
+        return split_docstring(inspect.getdoc(self.function) or "")[0]
+
+    @property
+    def position(self) -> tuple[Path, int] | None:
+        """File and first line of the function; None if they are unknown."""
+        function = inspect.unwrap(self.function)
+        file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
+        return None if file is None else (Path(file), function.__code__.co_firstlineno)
 
     @property
     def options(self) -> tuple[Parameter, ...]:
@@ -148,64 +154,11 @@ def recipe(
         raise TypeError(f"recipe {name!r}: allowed: lower-case words joined by hyphens")
 
     def wrap(function: F) -> Recipe:
-        signature = inspect.signature(function).parameters
-        if tuple(signature)[: len(POSITIONAL)] != POSITIONAL:
-            raise TypeError(f"recipe {name!r}: found parameters {tuple(signature)}, allowed: {POSITIONAL} first")
+        parameters = parameters_of(function, f"recipe {name!r}")
         if not function.__doc__:
             raise TypeError(f"recipe {name!r}: no docstring; its first line is the help of the command")
-        hints = _hints(function)
-        parameters = tuple(_parameter(name, p, hints[p.name]) for p in list(signature.values())[len(POSITIONAL) :])
         return Recipe(
             name, function, parameters, model, samples, channels, size, check, keeps_pixels, evaluations, strips, region
         )
 
     return wrap
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the type hints; names that are imported for type checkers only (Tensor) are replaced by object."""
-    names = ("Tensor", "Denoiser", "Noise", "ImageNoise", "NoisyClassifier", "Solver")
-    missing = {name: object for name in names if name not in getattr(function, "__globals__", {})}
-    return typing.get_type_hints(function, localns=missing, include_extras=True)
-
-
-def _parameter(recipe_name: str, parameter: inspect.Parameter, hint: Any) -> Parameter:
-    where = f"recipe {recipe_name!r}: parameter {parameter.name!r}"
-    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-        raise TypeError(f"{where} is not keyword-only; allowed: options after a bare *")
-    name = next((name for name in POSITIONAL if parameter.name == f"{name}_"), parameter.name)
-    spec = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Spec)), None)
-    if get_origin(hint) is not Annotated or spec is None:
-        kinds = "Option, ImageOption, ClassOption, ModelOption, SolverOption or JpegTables"
-        raise TypeError(f"{where} has no option; allowed: Annotated[type, option], option: {kinds}")
-    if isinstance(spec, ModelOption | SolverOption | JpegTables):
-        if parameter.default is not inspect.Parameter.empty:
-            kinds = "ModelOption(help, model), SolverOption(help, solver), JpegTables(help)"
-            raise TypeError(f"{where} has a default; allowed: {kinds}")
-        if isinstance(spec, JpegTables):
-            return Parameter(name, spec, int, ("auto",), "auto")
-        return Parameter(name, spec, default=spec.model if isinstance(spec, ModelOption) else spec.solver)
-    if not isinstance(spec, Option):
-        return Parameter(name, spec, default=parameter.default)
-    kind, words = _kind(get_args(hint)[0])
-    if kind is None or (parameter.default is inspect.Parameter.empty and kind is bool):
-        kinds = "int, float, bool with a default, Literal of words or of integers, number | Literal"
-        raise TypeError(f"{where}: allowed types: {kinds}")
-    choices = get_args(get_args(hint)[0]) if kind is int and get_origin(get_args(hint)[0]) is Literal else ()
-    return Parameter(name, spec, kind, words, parameter.default, choices, get_args(hint)[0])
-
-
-def _kind(hint: Any) -> tuple[type | None, tuple[str, ...]]:
-    if hint in (int, float, bool):
-        return hint, ()
-    if get_origin(hint) is Literal:
-        words = get_args(hint)
-        if all(type(word) is int for word in words):
-            return int, ()
-        return (str, words) if all(isinstance(word, str) for word in words) else (None, ())
-    if get_origin(hint) in (typing.Union, types.UnionType):
-        parts = [_kind(part) for part in get_args(hint) if part is not type(None)]
-        kinds = {kind for kind, _ in parts if kind not in (str, None)}
-        if len(kinds) == 1:
-            return kinds.pop(), tuple(word for _, words in parts for word in words)
-    return None, ()

@@ -29,6 +29,8 @@ def option_names(recipe: Recipe) -> list[str]:
         names.append(parameter.name)
         if isinstance(parameter.spec, ImageOption) and parameter.spec.invertible:
             names.append(f"invert_{parameter.name}")
+        if isinstance(parameter.spec, ImageOption) and parameter.spec.is_mask:
+            names += [f"{parameter.name}_channel", f"resize_{parameter.name}"]
         if isinstance(parameter.spec, ClassOption):
             names.append("labels")
     return names

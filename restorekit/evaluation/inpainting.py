@@ -18,8 +18,8 @@ from restorekit.evaluation.tables import Table, WriteLine, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Engine
 from restorekit.run.images import read_photo
+from restorekit.run.masks import mask_values
 from restorekit.run.runner import Runner
-from restorekit.run.side_images import fit_side_image
 
 
 def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]]:
@@ -31,7 +31,7 @@ def read_masks(paths: Sequence[Path]) -> dict[str, dict[tuple[int, int], Tensor]
     masks: dict[str, dict[tuple[int, int], Tensor]] = {}
     for file in files:
         mask = read_photo(file)
-        pixels = fit_side_image(mask, 1, mask, "--mask")[0]
+        pixels = torch.from_numpy(mask_values(mask, "auto", f"{file}: --mask", "mask"))[None]
         kind, _, size = file.stem.rpartition("-")
         masks.setdefault(kind if size.replace("x", "").isdigit() else file.stem, {})[tuple(pixels.shape[1:])] = (  # type: ignore[index]
             pixels > 0.5

@@ -9,10 +9,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from restorekit.core.denoiser import Denoiser
+import torch
+from torch import nn
+
+from restorekit.core.denoiser import Denoiser, PriorInfo, Wrapper
 from restorekit.core.family import FAMILY, PriorFamily
 from restorekit.core.reserved import BUNDLED
-from restorekit.errors import ModelError, unknown
+from restorekit.errors import ModelError, RestorekitError, unknown
 from restorekit.models.config import NoisyClassifierConfig
 from restorekit.models.files import (
     CARD,
@@ -22,10 +25,13 @@ from restorekit.models.files import (
     load_weights,
     read_config,
 )
-from restorekit.plugins.discovery import prior_families
+from restorekit.plugins.discovery import plugin_files, prior_families
+from restorekit.plugins.plugin_errors import PluginError, call_plugin
 from restorekit.priors.guided import NoisyClassifier
 
 HUB = "hf://"
+# What functions accept as a prior, for error messages.
+PRIORS = "a Denoiser, a name or a path; rk.prior_from makes a prior of a function"
 
 
 @dataclass(frozen=True)
@@ -84,14 +90,32 @@ def family_of(source: str | Path) -> tuple[PriorFamily, str] | None:
 def model_digest(model: object) -> str:
     """Return the SHA-256 digest of the weights file of a model, or the text that selects a prior of a plugin.
 
-    model: what `load_model` accepts; for any other object, the result is the name of its type.
+    model: what `load_model` accepts, or an object. That of a module is the name of its type and the digest of its
+        parameters, that of a wrapper depends on its attributes, and that of any other object is the name of its type.
     """
     if not isinstance(model, str | Path):
-        return type(model).__qualname__
+        return _object_digest(model)
     if family_of(model) is not None:
         return str(model)
     with find_weights(model).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _object_digest(model: object) -> str:
+    """Return the digest of a model that is not a file; see `model_digest`."""
+    name, found = type(model).__qualname__, hashlib.sha256()
+    if isinstance(model, nn.Module):
+        for key, value in model.state_dict().items():
+            found.update(key.encode())
+            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    elif isinstance(model, Wrapper):
+        for key, part in sorted(vars(model).items()):
+            values = part.tolist() if isinstance(part, torch.Tensor) else part
+            plain = isinstance(values, str | int | float | tuple | list | PriorInfo | None)
+            found.update(f"{key}={repr(values) if plain else _object_digest(part)};".encode())
+    else:
+        return name
+    return f"{name}:{found.hexdigest()}"
 
 
 def load_prior(source: str | Path) -> Denoiser:
@@ -119,9 +143,19 @@ def load_model(source: str | Path) -> Denoiser | NoisyClassifier:
 
 
 def _load_from_family(family: PriorFamily, text: str) -> Denoiser:
-    prior = family.load(text)
+    """Return the prior that a plugin loads; any exception of the plugin becomes a ModelError."""
+    where = f"model {family.name}:{text}"
+    try:
+        prior = call_plugin(lambda: family.load(text), plugin_files())
+    except PluginError as error:
+        if isinstance(error.__cause__, RestorekitError):
+            raise error.__cause__ from None
+        raise ModelError(f"{where}: {error}") from error
     if not isinstance(prior, Denoiser):
-        raise ModelError(f"model {family.name}:{text}: the plugin returned {type(prior).__name__}, allowed: a Denoiser")
+        raise ModelError(f"{where}: the plugin returned {type(prior).__name__}, allowed: a Denoiser")
+    if not isinstance(prior.info, PriorInfo):
+        found = type(prior.info).__name__
+        raise ModelError(f"{where}: the attribute info of the prior is {found}, allowed: rk.PriorInfo")
     return prior
 
 

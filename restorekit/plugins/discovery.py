@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import pluggy
@@ -22,7 +23,9 @@ from restorekit.core.reserved import BUNDLED, COMMANDS, check_names
 from restorekit.core.solver import BUILT_IN_NEEDS, Solver
 from restorekit.errors import OptionError, RestorekitError, unknown
 from restorekit.plugins import hooks
-from restorekit.plugins.plugin_errors import PluginError, call_plugin
+from restorekit.plugins.import_notice import import_notice
+from restorekit.plugins.plugin_errors import PluginError, call_plugin, is_debugging
+from restorekit.plugins.requirements import check_requirements
 
 # Environment variable: names of the plugins or distributions to load in addition to the built-in ones, separated
 # by commas. All plugins are loaded if it is not set.
@@ -44,6 +47,7 @@ class Plugin:
         distribution, version: name and version of its distribution; "unknown" if its metadata does not contain them.
         module: name of the module that the entry point refers to.
         entry: the entry point.
+        requirements: the requirements of the distribution, as its metadata states them.
         state: "ok", "failed", or "not selected" by `RESTOREKIT_PLUGINS`.
         recipes, priors, solvers: what the plugin registers.
         error: why loading failed, in one line; None otherwise.
@@ -55,6 +59,7 @@ class Plugin:
     version: str
     module: str
     entry: EntryPoint
+    requirements: tuple[str, ...] = ()
     state: State = "ok"
     recipes: list[Recipe] = field(default_factory=list)
     priors: list[PriorFamily] = field(default_factory=list)
@@ -71,6 +76,19 @@ class Plugin:
 def plugins() -> tuple[Plugin, ...]:
     """Return all plugins, the built-in ones first; one that cannot be loaded has an error and registers nothing."""
     return _plugins(os.environ.get(SELECTION), _importing.get())
+
+
+def plugin_files() -> list[Path]:
+    """Return the files of the modules of third-party plugins."""
+    modules = [sys.modules.get(plugin.module) for plugin in plugins() if not plugin.is_builtin]
+    return [Path(module.__file__) for module in modules if module is not None and module.__file__]
+
+
+def plugin_error(error: Exception) -> PluginError | None:
+    """Return the error with its position in the code of a third-party plugin; None if it has none."""
+    files = plugin_files()
+    found = PluginError(error, files) if files else None
+    return found if found is not None and found.file else None
 
 
 def clear_cache() -> None:
@@ -134,6 +152,8 @@ def warn_about_broken_plugins() -> None:
     for plugin in found:
         if plugin.error:
             print(f"warning: plugin {plugin.name} of {plugin.distribution}: {plugin.error}", file=sys.stderr)
+            if is_debugging():
+                print(plugin.trace, file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -165,7 +185,9 @@ def _unloaded(entry: EntryPoint) -> Plugin:
     dist = entry.dist
     if dist is None:
         return Plugin(entry.name, "unknown", "unknown", entry.module, entry)
-    return Plugin(entry.name, dist.name, dist.version, entry.module, entry)
+    metadata = dist.metadata  # parsed from the file at every access
+    requirements = tuple(metadata.get_all("Requires-Dist") or ())
+    return Plugin(entry.name, metadata["Name"], metadata["Version"], entry.module, entry, requirements)
 
 
 def _same(one: str, other: str) -> bool:
@@ -189,7 +211,8 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, owners: dict[tuple[str,
     """
     key = f"{plugin.distribution}:{plugin.name}"
     try:
-        registered = call_plugin(lambda: _registered(manager, plugin, key, owners))
+        with contextlib.nullcontext() if plugin.is_builtin else import_notice(plugin.name, plugin.distribution):
+            registered = call_plugin(lambda: _registered(manager, plugin, key, owners))
     except PluginError as error:
         if manager.has_plugin(key):
             manager.unregister(name=key)
@@ -205,10 +228,11 @@ def _registered(
     manager: pluggy.PluginManager, plugin: Plugin, key: str, owners: dict[tuple[str, str], str]
 ) -> tuple[list[Recipe], list[PriorFamily], list[Solver]]:
     """Import the module of a plugin, call its hooks, and return what they register."""
+    if not plugin.is_builtin:
+        check_requirements(plugin.distribution, plugin.version, plugin.requirements)
     module = plugin.entry.load()
     manager.register(module, name=key)
-    # A hook with a misspelled name would never be called.
-    manager.check_pending()
+    hooks.check_hooks(manager, module)
     others = [p for p in manager.get_plugins() if p is not module]
 
     def call_hook(hook: str, kind: type[T], label: str, check: Callable[[T], None]) -> list[T]:

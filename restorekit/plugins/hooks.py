@@ -6,13 +6,17 @@ another plugin already uses is an error. If a registration fails, the plugin reg
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable
+from types import ModuleType
 
 import pluggy
 
 from restorekit.core.family import PriorFamily
 from restorekit.core.recipe import Recipe
 from restorekit.core.solver import Solver
+from restorekit.errors import RestorekitError, unknown
 
 PROJECT = "restorekit"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -41,3 +45,18 @@ def register_solvers(register: Callable[[Solver], None]) -> None:
 
     Every recipe with a `SolverOption` then accepts its name.
     """
+
+
+def check_hooks(manager: pluggy.PluginManager, module: ModuleType) -> None:
+    """Raise RestorekitError if a hook of a plugin has a misspelled name, under which it would never be called."""
+    with contextlib.suppress(pluggy.PluginValidationError):
+        manager.check_pending()
+        return
+    known = [name for name in globals() if name.startswith("register_")]
+    for attribute in dir(module):
+        options = manager.parse_hookimpl_opts(module, attribute)
+        name = options and (options.get("specname") or attribute)
+        if name and name not in known:
+            code = inspect.unwrap(getattr(module, attribute)).__code__
+            place = f"({code.co_filename}, line {code.co_firstlineno})"
+            raise RestorekitError(f"{unknown('hook', name, known, '@rk.hookimpl')} {place}")

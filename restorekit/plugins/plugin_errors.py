@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pluggy
+
+from restorekit.errors import RestorekitError
 
 T = TypeVar("T")
 # Folders whose frames do not belong to a plugin: restorekit, pluggy and importlib.
 INTERNAL = (Path(__file__).parents[1], *(Path(str(module.__file__)).parent for module in (pluggy, importlib)))
 # Number of frames of a short traceback.
 FRAMES = 4
+# Environment variable: whether to print tracebacks.
+DEBUG = "RESTOREKIT_DEBUG"
+
+
+def is_debugging() -> bool:
+    """Return True if the environment variable RESTOREKIT_DEBUG asks for tracebacks."""
+    return os.environ.get(DEBUG, "").lower() not in ("", "0", "false", "no", "off")
 
 
 class PluginError(Exception):
@@ -22,23 +32,26 @@ class PluginError(Exception):
 
     Arguments:
         error: the exception.
-        file: the file to which the error is attributed; None for the first file in the traceback that belongs to a
-            plugin, and the other files of its package.
+        files: the files to which the error is attributed, with the other files of their packages; if empty, the first
+            file in the traceback that does not belong to restorekit.
 
     Attributes:
-        text: type and message of the exception, one line.
+        text: type and message of the exception, one line; of a RestorekitError only the message.
         file, line: last position in the code of the plugin, not in a library; "" and 0 if unknown.
         trace: a short traceback.
     """
 
-    def __init__(self, error: BaseException, file: Path | None = None) -> None:
-        self.text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    def __init__(self, error: BaseException, files: Sequence[Path] = ()) -> None:
+        message = " ".join(str(error).split())
+        # The messages of restorekit's errors are sentences.
+        is_sentence = isinstance(error, RestorekitError) and bool(message)
+        self.text = message if is_sentence else f"{type(error).__name__}: {message}".rstrip(": ")
         frames = traceback.extract_tb(error.__traceback__)
         positions = [(frame.filename, frame.lineno or 0) for frame in frames if _is_external(frame.filename)]
         if isinstance(error, SyntaxError) and error.filename and error.lineno:
             positions.append((error.filename, error.lineno))
-        first = str(file) if file is not None else positions[0][0] if positions else ""
-        plugin_positions = [position for position in positions if _in_same_package(first, position[0])]
+        owners = [str(file) for file in files] or [file for file, _ in positions[:1]]
+        plugin_positions = [(file, line) for file, line in positions if any(_in_same_package(o, file) for o in owners)]
         self.file, self.line = plugin_positions[-1] if plugin_positions else ("", 0)
         self.trace = "".join(traceback.format_list(frames[-FRAMES:])).rstrip()
         super().__init__(f"{self.text} ({self.file}, line {self.line})" if self.file else self.text)
@@ -54,9 +67,9 @@ def _in_same_package(first: str, file: str) -> bool:
     return file == first or ((package / "__init__.py").exists() and package in Path(file).parents)
 
 
-def call_plugin(call: Callable[[], T], file: Path | None = None) -> T:
-    """Return call(); any exception, including SystemExit, becomes a `PluginError`, which describes `file`."""
+def call_plugin(call: Callable[[], T], files: Sequence[Path] = ()) -> T:
+    """Return call(); any exception, including SystemExit, becomes a `PluginError` with a position in `files`."""
     try:
         return call()
     except (Exception, SystemExit) as error:  # a plugin may raise anything, and restorekit continues
-        raise PluginError(error, file) from error
+        raise PluginError(error, files) from error

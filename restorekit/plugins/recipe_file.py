@@ -33,7 +33,7 @@ def load_recipe(file: Path, name: str | None = None) -> Recipe:
         sys.path.insert(0, str(path.parent))
     loader = spec.loader
     try:
-        call_plugin(lambda: loader.exec_module(module), path)
+        call_plugin(lambda: loader.exec_module(module), [path])
     except PluginError as error:
         raise RestorekitError(error_line(error, file)) from error
     # Exclude the recipes that the file imports.

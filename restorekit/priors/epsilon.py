@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.core.denoiser import PriorInfo, per_image
+from restorekit.core.denoiser import PriorInfo, batch_sigma, per_image
 from restorekit.errors import ModelError
 
 Prediction = Literal["eps", "x0", "v"]
@@ -105,18 +105,19 @@ class EpsilonPrior(nn.Module):
             blind=blind,
         )
 
-    def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return D(x, sigma, label); see `Denoiser`."""
+    def forward(self, x: Tensor, sigma: Tensor | float, label: Tensor | None = None) -> Tensor:
+        """Return D(x, sigma, label); see `Denoiser`. sigma may also be one number for all images."""
         return self.with_variance(x, sigma, label)[0]
 
-    def with_variance(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def with_variance(
+        self, x: Tensor, sigma: Tensor | float, label: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return D(x, sigma, label) and the interpolation weight v of the variance, (N, C, H, W), or None.
 
         v is in about [-1, 1]; it interpolates the log-variance of a reverse step between its bounds (Nichol and
         Dhariwal 2021, equation 15).
         """
-        if self.info.blind:
-            sigma = self.estimate_sigma(x)
+        sigma = self.estimate_sigma(x) if self.info.blind else batch_sigma(x, sigma)
         unknown = per_image(sigma, x).isinf()
         if not unknown.any():
             estimate = self.single_pass(x, sigma, label)[0] if self.self_conditioned else None

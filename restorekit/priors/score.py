@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from restorekit.core.denoiser import PriorInfo, per_image
+from restorekit.core.denoiser import PriorInfo, batch_sigma, per_image
 from restorekit.errors import ModelError
 from restorekit.priors.epsilon import pad_to_multiple
 
@@ -55,8 +55,9 @@ class ScorePrior(nn.Module):
             raise ModelError(f"sigma {farthest:.4g} is not a noise level of this prior; allowed: {names}")
         return distance.argmin(1).to(sigma.device)
 
-    def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return D(x, sigma); see `Denoiser`. The label is ignored."""
+    def forward(self, x: Tensor, sigma: Tensor | float, label: Tensor | None = None) -> Tensor:
+        """Return D(x, sigma); see `Denoiser`. sigma may also be one number for all images; the label is ignored."""
+        sigma = batch_sigma(x, sigma)
         height, width = x.shape[-2:]
         raw = self.net(pad_to_multiple((x + 1) / 2, self.multiple), self.level_of(sigma))[..., :height, :width].float()
         # D(u) - u = sigma_u^2 s, and differences in x are twice those in u.

@@ -1,50 +1,79 @@
-"""Recipes as Python functions on tensors, PIL images and paths."""
+"""Recipes as Python functions on tensors, NumPy arrays, PIL images and paths."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser
+from restorekit.core.noise import check_seed, new_seed
 from restorekit.core.options import ClassOption, ImageOption, JpegTables, ModelOption, Option, Parameter, SolverOption
 from restorekit.core.recipe import Recipe
-from restorekit.errors import ImageError, OptionError
+from restorekit.core.thread_warnings import record_warnings
+from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
+from restorekit.models.registry import PRIORS
+from restorekit.plugins.discovery import recipes
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.folder import sample_seed
-from restorekit.run.images import Photo, from_pillow, read_photo, to_pillow
+from restorekit.run.image_input import CallerImage, ImageInput, read_image
+from restorekit.run.restoration import restore_photo
 from restorekit.run.runner import Runner
-from restorekit.run.side_images import file_tables, fit_side_image, read_side_image
+from restorekit.run.side_images import file_tables, reading_parameters, readings
+from restorekit.run.side_input import read_side_input
 
-ImageInput: TypeAlias = "Tensor | Image.Image | str | Path"
+# Number of frames between `_warn` and the call of a recipe's function.
+CALLER = 4
 
 
 def python_function(recipe: Recipe) -> Callable[..., Any]:
-    """Return the recipe as a function on tensors, PIL images and paths; see `restore`."""
+    """Return the recipe as a function on tensors, NumPy arrays, PIL images and paths; see `restore`."""
 
-    def function(image: ImageInput, prior: Denoiser | str | Path | None = None, **options: Any) -> Any:
+    def function(
+        image: ImageInput | Sequence[ImageInput], prior: Denoiser | str | Path | None = None, **options: Any
+    ) -> Any:
         return restore(recipe, image, prior, **options)
 
     function.__name__ = function.__qualname__ = recipe.name.replace("-", "_")
     function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(p.description for p in recipe.parameters)}."
-    function.__signature__ = _signature(recipe)  # type: ignore[attr-defined]
+    function.__signature__ = signature_of(recipe)  # type: ignore[attr-defined]
     return function
 
 
-def _signature(recipe: Recipe) -> inspect.Signature:
+def recipe_function(name: str) -> Callable[..., Any]:
+    """Return the function of a recipe, as `restorekit.NAME`, for recipes that type checkers do not know.
+
+    name: name of the recipe, which a plugin may register. Raises OptionError if there is none.
+    """
+    found = recipes()
+    if name not in found:
+        raise OptionError(unknown("recipe", name, found, "recipe_function"))
+    return python_function(found[name])
+
+
+def check_samples(recipe: Recipe, samples: Any) -> None:
+    """Raise OptionError if a number of samples is not allowed for a recipe."""
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1 or (samples > 1 and not recipe.samples):
+        allowed = "an integer >= 1" if recipe.samples else f"1, since {recipe.name} has no samples"
+        raise OptionError(f"{recipe.name} samples: found {samples!r}, allowed: {allowed}")
+
+
+def signature_of(recipe: Recipe) -> inspect.Signature:
     """Return the signature: image, prior, the parameters of the recipe, then the shared ones of `restore`."""
     common = list(inspect.signature(restore).parameters.values())
     image, prior, *shared = common[1:-1]
-    specific = [
-        inspect.Parameter(p.name, inspect.Parameter.KEYWORD_ONLY, default=p.default, annotation=_annotation(p))
-        for p in recipe.parameters
-    ]
+    specific = []
+    for p in recipe.parameters:
+        kind = inspect.Parameter.KEYWORD_ONLY
+        specific.append(inspect.Parameter(p.name, kind, default=p.default, annotation=_annotation(p)))
+        for name, (default, annotation) in reading_parameters(p).items():
+            specific.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+    shared = [parameter for parameter in shared if parameter.name != "samples" or recipe.samples]
     return inspect.Signature([image, prior, *specific, *shared], return_annotation=Any)
 
 
@@ -53,7 +82,7 @@ def _annotation(parameter: Parameter) -> Any:
     if type(parameter.spec) is Option:
         return parameter.annotation
     kinds: dict[type, str] = {
-        ImageOption: "Tensor | Image.Image | str | Path",
+        ImageOption: "ImageInput | Sequence[ImageInput]",
         ClassOption: "str",
         ModelOption: "Denoiser | NoisyClassifier | str | Path",
         SolverOption: "str",
@@ -64,89 +93,125 @@ def _annotation(parameter: Parameter) -> Any:
 
 def restore(
     recipe: Recipe,
-    image: ImageInput,
+    image: ImageInput | Sequence[ImageInput],
     prior: Denoiser | str | Path | None = None,
     *,
-    seed: int = 0,
+    seed: int | None = 0,
     samples: int = 1,
     device: str = "auto",
     precision: Precision = "auto",
     tile: int | None = None,
     **options: Any,
 ) -> Any:
-    """Run a recipe on one image or a batch.
+    """Run a recipe on one image, on a batch, or on a list of images.
 
-    image: a tensor (N, C, H, W) in [-1, 1] of any size, C = 1 or 3; a PIL image; or a path.
-    prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
-    seed: seed of the run. A file gets the same seed as on the command line; image i of a batch gets that of a file
-        named "i".
-    samples: number of results, each with different noise.
-    device, precision, tile: see `restorekit.run.engine.make_engine`.
-    options: options of the recipe; side images are tensors (N or 1, C, H, W) in [0, 1], PIL images or paths. JPEG
-        tables are read with a path, or from a PIL image that was opened from a JPEG file.
+    Arguments:
+        recipe: the recipe.
+        image: a tensor (N, C, H, W) of floats in [-1, 1], C = 1 or 3; a NumPy array (H, W) or (H, W, C) of uint8,
+            uint16, or floats in [0, 1], with alpha if C is 2 or 4; a PIL image; a path; or a list of these.
+        prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
+        seed: seed of the run, an integer >= 0; None for a new one, which a RestorekitWarning reports. A file gets the
+            same noise as on the command line; image i of a batch or list gets that of a file named "i".
+        samples: number of results, each with different noise, for recipes with samples.
+        device, precision, tile: see `restorekit.run.engine.make_engine`.
+        options: options of the recipe. Side images are of the kinds of `image`, with tensors (N or 1, C, H, W) in
+            [0, 1]; for a list of images also a list. `invert_NAME`, and for masks `NAME_channel` and `resize_NAME`, are
+            those of the command line. JPEG tables are read with a path, or from a PIL image that was opened from a
+            JPEG file.
 
-    Returns the type of `image` (a PIL image for a path): a tensor (N, C, H, W) on the device of the image, or
-    (samples, N, C, H, W) if samples > 1; a PIL image, or a list of PIL images if samples > 1.
+    Returns the kind of `image`: a tensor on its device and of its dtype; an array of its dtype, clipped; a PIL image,
+    also for a path; or a list of these. If samples > 1, tensors and arrays have an additional first dimension, and the
+    others become lists.
+
+    Raises OptionError for an option or an image that is not allowed, ImageError for a file, and ModelError for a prior.
+    A RestorekitWarning reports what the recipe found and what may be wrong with an image.
     """
-    if samples < 1:
-        raise OptionError(f"{recipe.name} samples: found {samples}, allowed: an integer >= 1")
-    photo = _photo(image)
-    y = photo.tensor() if photo is not None else _batch(image, recipe.name)
-    names = [Path(image).name] if isinstance(image, str | Path) else [str(i) for i in range(len(y))]
-    engine = make_engine(str(y.device) if device == "auto" and y.device.type != "cpu" else device, precision, tile)
-    runner = Runner(recipe, prior, options, engine)
-    side_images = {
-        parameter.name: _side_image(side, parameter.spec, y, photo, f"{recipe.name} {parameter.name}")
-        for parameter in recipe.side_images
-        if isinstance(parameter.spec, ImageOption)
-        and (side := runner.options.side_images.get(parameter.name)) is not None
-    }
-    if photo is not None:
-        side_images |= file_tables(recipe, runner.options.options, photo)
-    for name, value in runner.options.options.items():
-        if isinstance(value, Tensor) and len(value) not in (1, len(y)):
-            raise OptionError(f"{recipe.name} {name}: found {len(value)} tables, allowed: 1 or {len(y)}")
-    results = [runner.restore(y, [sample_seed(seed, name, k) for name in names], side_images) for k in range(samples)]
-    if photo is None:
-        tensors = [result.to(y.device) for result in results]
-        return tensors[0] if samples == 1 else torch.stack(tensors)
-    images = [to_pillow(photo.with_tensor(result[0])) for result in results]
-    return images[0] if samples == 1 else images
+    where = recipe.name
+    check_samples(recipe, samples)
+    if not isinstance(prior, Denoiser | str | Path | None):
+        allowed = f"{PRIORS}; options are passed by name, such as sigma=25"
+        raise ModelError(f"{where}: the prior is a {type(prior).__name__} ({prior!r:.40}), allowed: {allowed}")
+    if seed is None:
+        seed = new_seed()
+        _warn([RestorekitWarning(f"{where}: seed={seed}")], CALLER - 1)
+    seed = check_seed(seed, where)
+    count = None
+    if isinstance(image, list | tuple):
+        images, count = [read_image(item, f"{where} image {i}") for i, item in enumerate(image)], len(image)
+    else:
+        images = [read_image(image, where)]
+    reading = {name: options.pop(name) for p in recipe.side_images for name in reading_parameters(p) if name in options}
+    on = next((found.y.device for found in images if found.y is not None), torch.device("cpu"))
+    engine = make_engine(str(on) if device == "auto" and on.type != "cpu" else device, precision, tile)
+    run = _Run(Runner(recipe, prior, options, engine), seed, samples, reading, count)
+    results = []
+    for i, found in enumerate(images):  # a comprehension is a frame of its own before Python 3.12
+        results.append(run.restore(i, found))
+    return results[0] if count is None else results
 
 
-def _photo(image: Any) -> Photo | None:
-    if isinstance(image, Image.Image):
-        return from_pillow(image)
-    if not isinstance(image, str | Path):
-        return None
-    photo = read_photo(Path(image))
-    if photo.max_value != 255:
-        raise ImageError(f"{image}: a PIL image cannot store 16 bits per channel; use the command line or a tensor")
-    return photo
+class _Run:
+    """A call of `restore`: a runner and what all images have in common.
+
+    Arguments:
+        runner, seed, samples: see `restore`.
+        reading: values of `invert_NAME`, `NAME_channel` and `resize_NAME`, by name.
+        count: number of images of a list; None for one image.
+    """
+
+    def __init__(self, runner: Runner, seed: int, samples: int, reading: Mapping[str, Any], count: int | None) -> None:
+        self.runner, self.seed, self.samples, self.count = runner, seed, samples, count
+        self.readings = readings(runner.recipe, reading)
+
+    def restore(self, index: int, image: CallerImage) -> Any:
+        """Restore image `index`; return what the caller gets."""
+        side_images = self._side_images(index, image)
+        _warn([RestorekitWarning(note) for note in (image.note, *(image.photo.notes if image.photo else ())) if note])
+        results = []
+        for k in range(self.samples):
+            seeds = [sample_seed(self.seed, name, k) for name in self._names(index, image)]
+            if image.y is None:
+                assert image.photo is not None
+                photo, notes = restore_photo(self.runner, image.photo, seeds[0], side_images)
+                results.append(image.result(photo))
+                _warn([RestorekitWarning(note) for note in (*notes, *photo.notes[len(image.photo.notes) :])])
+            else:
+                with record_warnings(RestorekitWarning) as messages:
+                    result = self.runner.restore(image.y, seeds, side_images)
+                results.append(image.result(result))
+                _warn(messages)
+        return results[0] if self.samples == 1 else image.stack(results)
+
+    def _names(self, index: int, image: CallerImage) -> list[str]:
+        """Return the names that select the noise of the images of a batch."""
+        if image.name is not None:
+            return [image.name]
+        if self.count is None or len(image) == 1:
+            return [str(index + i) for i in range(len(image))]
+        return [f"{index}/{i}" for i in range(len(image))]
+
+    def _side_images(self, index: int, image: CallerImage) -> dict[str, Tensor]:
+        """Return the side images and JPEG tables of an image by name."""
+        recipe, valid = self.runner.recipe, self.runner.options
+        found = {}
+        for parameter in recipe.side_images:
+            side, spec, where = valid.side_images.get(parameter.name), parameter.spec, f"{recipe.name} {parameter.name}"
+            if isinstance(side, list | tuple) and self.count is not None:
+                if len(side) != self.count:
+                    raise OptionError(f"{where}: found {len(side)} images, allowed: 1 or {self.count}")
+                side, where = side[index], f"{where} {index}"
+            if side is not None and isinstance(spec, ImageOption):
+                reading = self.readings[parameter.name]
+                found[parameter.name] = read_side_input(side, parameter, image, reading, where)
+        if image.photo is not None:
+            found |= file_tables(recipe, valid.options, image.photo)
+        for name, value in valid.options.items():
+            if isinstance(value, Tensor) and len(value) not in (1, len(image)):
+                raise OptionError(f"{recipe.name} {name}: found {len(value)} tables, allowed: 1 or {len(image)}")
+        return found
 
 
-def _batch(image: Any, where: str) -> Tensor:
-    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[1] not in (1, 3) or not image.numel():
-        found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise OptionError(f"{where}: found {found}, allowed: a tensor (N, 1 or 3, H, W), a PIL image or a path")
-    if not torch.isfinite(image).all():
-        raise OptionError(f"{where}: the image contains values that are not finite; allowed: [-1, 1]")
-    return image.float()
-
-
-def _side_image(side: Any, spec: ImageOption, y: Tensor, photo: Photo | None, where: str) -> Tensor:
-    channels, size = spec.channels, tuple(y.shape[-2:])
-    reference = (photo or Photo(np.zeros((*size, 1), np.uint8))) if spec.same_size else None
-    if isinstance(side, str | Path):
-        return read_side_image(Path(side), channels, reference, where)
-    if isinstance(side, Image.Image):
-        return fit_side_image(from_pillow(side), channels, reference, where)
-    if not isinstance(side, Tensor) or side.ndim != 4 or not side.numel():
-        found = tuple(side.shape) if isinstance(side, Tensor) else type(side).__name__
-        raise OptionError(f"{where}: found {found}, allowed: a tensor (N or 1, {channels}, H, W)")
-    allowed = channels, *(size if spec.same_size else side.shape[-2:])
-    if tuple(side.shape[1:]) != allowed or side.shape[0] not in (1, len(y)):
-        raise OptionError(
-            f"{where}: found {tuple(side.shape)}, allowed: (1 or {len(y)}, {', '.join(map(str, allowed))})"
-        )
-    return side.float()
+def _warn(messages: Sequence[Warning], frames: int = CALLER) -> None:
+    """Emit warnings that point at the caller."""
+    for message in messages:
+        warnings.warn(message, stacklevel=frames + 1)

@@ -114,10 +114,21 @@ def _device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"--device: {name} is not available here ({str(error).splitlines()[0]})") from error
+    except RuntimeError as error:
+        raise OptionError(f"--device: unknown device {name!r}; {_allowed_devices()}") from error
+    try:
+        torch.empty(0, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = f"{name} is not available here ({str(error).splitlines()[0]})"
+        raise OptionError(f"--device: {reason}; {_allowed_devices()}") from error
     return device
+
+
+def _allowed_devices() -> str:
+    """Describe the devices of this machine that torch can use, and those that stand for several."""
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return f"allowed: {', '.join(['auto', 'cpu', *(['cuda', *gpus] if gpus else []), *mps])}"
 
 
 def _has_bfloat16(device: torch.device) -> bool:

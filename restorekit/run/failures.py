@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import inspect
-from pathlib import Path
 
 from restorekit.errors import RestorekitError
+from restorekit.plugins.discovery import plugin_files
 from restorekit.plugins.plugin_errors import PluginError
 from restorekit.priors.batched import is_out_of_memory
 from restorekit.run.mirror import with_urls
@@ -17,14 +16,14 @@ FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "disk quota exceeded", errn
 
 
 def failure_message(error: Exception, runner: Runner) -> str:
-    """Return one line that describes why a photo failed, with the position in the recipe of a plugin."""
+    """Return one line that describes why a photo failed, with the position in the code of a plugin."""
     text = with_urls(" ".join(str(error).split()))
     if isinstance(error, RestorekitError):
         return text
     if is_out_of_memory(error):
         return f"out of memory on {runner.engine.device}; reduce --tile or --batch"
-    file = inspect.getsourcefile(runner.recipe.function)
-    return f"{PluginError(error, None if file is None else Path(file))}; --debug shows the traceback"
+    own = [] if runner.recipe.position is None else [runner.recipe.position[0]]
+    return f"{PluginError(error, [*own, *plugin_files()])}; --debug shows the traceback"
 
 
 def full_disk(error: BaseException | None) -> str:

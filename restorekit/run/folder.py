@@ -6,7 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
@@ -16,8 +16,8 @@ from torch import Tensor
 from restorekit.core.files import remove_partial_files
 from restorekit.core.noise import image_seed
 from restorekit.core.options import ImageOption
-from restorekit.core.thread_warnings import warnings_by_thread
-from restorekit.errors import ImageError
+from restorekit.core.thread_warnings import record_warnings, warnings_by_thread
+from restorekit.errors import ImageError, RestorekitWarning
 from restorekit.run.encode import encode_photo
 from restorekit.run.failures import failure_message, full_disk
 from restorekit.run.formats import check_target
@@ -276,10 +276,10 @@ def load(job: Job, runner: Runner, settings: Settings) -> Loaded:
     side_images = file_tables(runner.recipe, runner.options.options, photo)
     for parameter in runner.recipe.side_images:
         if parameter.name in job.side_images and isinstance(parameter.spec, ImageOption):
-            like = photo if parameter.spec.same_size else None
-            path, where = job.side_images[parameter.name], f"--{parameter.name}"
-            side = read_side_image(path, parameter.spec.channels, like, where)
-            side_images[parameter.name] = 1 - side if parameter.name in settings.inverted else side
+            path, reading = job.side_images[parameter.name], settings.reading(parameter.name)
+            with record_warnings(RestorekitWarning) as found:
+                side_images[parameter.name] = read_side_image(path, parameter.spec, photo, parameter.name, reading)
+            photo = replace(photo, notes=(*photo.notes, *map(str, found)))
     for target in job.targets:
         check_target(photo, target, settings.encoding)
     return Loaded(job, photo, side_images)

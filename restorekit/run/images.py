@@ -56,10 +56,11 @@ def pixel_count(path: Path) -> int:
 
 
 def from_pillow(image: Image.Image) -> Photo:
-    """Return the photo in a PIL image, upright; raise ImageError for more than 8 bits per channel."""
-    if image.mode.startswith(("I", "F")):
-        raise ImageError(f"PIL image of mode {image.mode}; allowed: 8 bits per channel (pass a path or a tensor)")
-    return decode_image(image)
+    """Return the photo in a PIL image of 8 bits per channel, or of 16 if it is grey, upright; otherwise ImageError."""
+    try:
+        return decode_image(image)
+    except ValueError as error:
+        raise ImageError(f"PIL image of mode {image.mode}: {error}") from error
 
 
 def write_photo(photo: Photo, path: Path, encoding: Encoding | None = None) -> None:

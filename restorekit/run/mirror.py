@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 import uuid
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,21 @@ _LOCAL = ("file", "local")
 _ALIASES = {"s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs", "ssh": "sftp"}
 # Stands for the empty first part of URLs such as hdfs:///folder.
 _EMPTY = "_"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The paths of a run: those of remote files are in a mirror.
+
+    Attributes:
+        inputs: photos, folders and patterns.
+        output: file or folder to write, or None.
+        side_images: files or folders by name of their option.
+    """
+
+    inputs: list[Path]
+    output: Path | None
+    side_images: dict[str, Path]
 
 
 def is_url(text: str) -> bool:

@@ -7,34 +7,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from restorekit.errors import ImageError, OptionError, RestorekitError
 from restorekit.run.manifest import MANIFEST
-from restorekit.run.mirror import is_url, local_path, mirror_path, new_mirror, url_of, with_urls
+from restorekit.run.mirror import Paths, is_url, local_path, mirror_path, new_mirror, url_of, with_urls
 from restorekit.run.plan import Plan
 from restorekit.run.remote_files import RemoteFiles
 from restorekit.run.remote_listing import list_input
 from restorekit.run.remote_mirror import release_mirror, remove_unused_mirrors, use_mirror
 from restorekit.run.remote_records import merge_records
 from restorekit.run.remote_store import bucket_of, check_bucket, kind
-
-
-@dataclass(frozen=True)
-class Paths:
-    """The paths of a run: those of remote files are in a mirror.
-
-    Attributes:
-        inputs: photos, folders and patterns.
-        output: file or folder to write, or None.
-        side_images: files or folders by name of their option.
-    """
-
-    inputs: list[Path]
-    output: Path | None
-    side_images: dict[str, Path]
 
 
 class RemoteRun:

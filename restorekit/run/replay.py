@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from restorekit.core.files import atomic_path
+from restorekit.core.options import MaskChannel
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ImageError, OptionError, RestorekitError, unknown
 from restorekit.models.registry import bundled_models, family_of, find_weights
@@ -29,6 +30,7 @@ from restorekit.run.restoration import restore_photo
 from restorekit.run.results import Results, check_writable, differences
 from restorekit.run.runner import Runner
 from restorekit.run.settings import Settings
+from restorekit.run.side_images import Reading
 from restorekit.run.streams import INPUT_STEM
 from restorekit.run.verify import recorded_results
 
@@ -55,6 +57,8 @@ class _Strict(BaseModel):
 class _SideImage(_Strict):
     sha256: str
     inverted: bool
+    channel: MaskChannel = "auto"
+    resized: bool = False
 
 
 class _Encoding(_Strict):
@@ -145,8 +149,9 @@ class _Replayed:
 
     def settings(self) -> Settings:
         """Return the settings of the result."""
-        inverted = frozenset(name for name, side in self.request.side_images.items() if side.inverted)
-        return Settings(self.request.seed, inverted=inverted, encoding=Encoding(**dict(self.request.encoding)))
+        sides = self.request.side_images.items()
+        readings = {name: Reading(side.inverted, side.channel, side.resized) for name, side in sides}
+        return Settings(self.request.seed, readings=readings, encoding=Encoding(**dict(self.request.encoding)))
 
 
 def replay(path: Path, target: Path | None = None, *, device: str = "auto", overwrite: bool = False) -> Replay:

@@ -78,7 +78,7 @@ class Results:
         key = job.source, job.targets
         if key not in self._inputs:
             side_images = {
-                name: {"sha256": digest(path), "inverted": name in self.settings.inverted}
+                name: {"sha256": digest(path)} | self.settings.reading(name).record()
                 for name, path in job.side_images.items()
             }
             inputs = {"name": job.source.name, "source": digest(job.source), "side_images": side_images}

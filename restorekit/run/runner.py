@@ -15,7 +15,7 @@ from restorekit.core.denoiser import Denoiser, PriorInfo
 from restorekit.core.noise import ImageNoise
 from restorekit.core.options import ClassOption, JpegTables, ModelOption, Parameter, SolverOption
 from restorekit.core.recipe import Recipe
-from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
+from restorekit.errors import ModelError, OptionError, RestorekitError, RestorekitWarning, unknown
 from restorekit.models import registry
 from restorekit.plugins.discovery import solver_named
 from restorekit.priors.batched import Batched, BatchQueue
@@ -65,7 +65,7 @@ class Runner:
             prior = registry.load_prior(prior)
         if not isinstance(prior, Denoiser):
             found = type(prior).__name__
-            raise ModelError(f"{recipe.name}: the prior is a {found}, allowed: a Denoiser, a name or a path")
+            raise ModelError(f"{recipe.name}: the prior is a {found}, allowed: {registry.PRIORS}")
         self.prior = self._batched(prior)
         self._values = {p.name: self._resolve(p, self.options.options[p.name]) for p in recipe.options}
 
@@ -97,11 +97,8 @@ class Runner:
         }
         values |= {name: side.to(self.engine.device) for name, side in images.items()}
         with torch.no_grad(), self._queue.participate():
-            result: Tensor = self.recipe(y.to(self.engine.device), tiled, ImageNoise(seeds), **values)
-        if tuple(result.shape) != shape:
-            found = tuple(result.shape)
-            raise OptionError(f"recipe {self.recipe.name}: returned shape {found}, allowed: {shape}")
-        return result.float().cpu()
+            result = self.recipe(y.to(self.engine.device), tiled, ImageNoise(seeds), **values)
+        return _checked(result, shape, self.recipe).float().cpu()
 
     def _resolve(self, parameter: Parameter, value: Any) -> Any:
         """Return what the recipe receives: a label (1,) for a class name, a placed model, a solver, or JPEG tables."""
@@ -148,6 +145,20 @@ class Runner:
         if (channels, prior.info.channels) != (1, 3):
             raise ModelError(f"{where}: the image has {channels} channels, but the prior has {prior.info.channels}")
         return Tiled(Grey(prior), **options)
+
+
+def _checked(result: Any, shape: tuple[int, ...], recipe: Recipe) -> Tensor:
+    """Return the result of a recipe; raise RestorekitError, with its file and line, if it is no image of that shape."""
+    if isinstance(result, Tensor) and result.is_floating_point() and tuple(result.shape) == shape:
+        return result
+    found = "None" if result is None else f"an object of type {type(result).__name__}"
+    allowed = f"a tensor of shape {shape}"
+    if isinstance(result, Tensor):
+        found, allowed = f"shape {tuple(result.shape)}", str(shape)
+        if not result.is_floating_point():
+            found, allowed = str(result.dtype), "a floating-point type"
+    place = "" if recipe.position is None else " ({}, line {})".format(*recipe.position)
+    raise RestorekitError(f"recipe {recipe.name}: returned {found}, allowed: {allowed}{place}")
 
 
 def label_index(info: PriorInfo, name: str, where: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -11,8 +12,8 @@ from torchvision.utils import make_grid
 
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.ladders import ladder_for
-from restorekit.core.noise import ImageNoise, image_seed
-from restorekit.errors import OptionError, unknown
+from restorekit.core.noise import ImageNoise, check_seed, image_seed, new_seed
+from restorekit.errors import OptionError, RestorekitWarning, unknown
 from restorekit.models import registry
 from restorekit.priors.labelled import Labelled
 from restorekit.run.engine import Precision, make_engine
@@ -42,7 +43,7 @@ def sample(
     inner_steps: int = INNER_STEPS,
     sampler: Sampler = "auto",
     label: str | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
     device: str = "auto",
     precision: Precision = "auto",
 ) -> Tensor:
@@ -54,12 +55,17 @@ def sample(
     inner_steps: number of updates at every level with sampler "langevin".
     sampler: "auto" is annealed Langevin dynamics for a prior with fixed levels, DDIM for others.
     label: name of a class of the prior.
+    seed: an integer >= 0; None for a new one, which a RestorekitWarning reports.
     device, precision: see `restorekit.run.engine.make_engine`.
     """
     if count < 1:
         raise OptionError(f"sample count: found {count}, allowed: an integer >= 1")
     if sampler not in get_args(Sampler):
         raise OptionError(unknown("sampler", sampler, get_args(Sampler), "--sampler"))
+    if seed is None:
+        seed = new_seed()
+        warnings.warn(RestorekitWarning(f"sample: seed={seed}"), stacklevel=2)
+    seed = check_seed(seed, "sample")
     engine = make_engine(device, precision)
     if isinstance(prior, str | Path):
         prior = registry.load_prior(prior)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
+from restorekit.errors import OptionError
 from restorekit.run.formats import Encoding
 from restorekit.run.plan import Job
+from restorekit.run.side_images import DEFAULT, Reading
 
 OnChange = Literal["redo", "keep", "fail"]
+
+
+def check_choice(value: Any, allowed: Any, where: str) -> None:
+    """Raise OptionError if a value is not one of those of a `Literal`."""
+    if value not in get_args(allowed):
+        raise OptionError(f"{where}: found {value!r}, allowed: {', '.join(get_args(allowed))}")
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Settings:
         overwrite: whether to replace existing files, whoever wrote them.
         on_change: what happens to results that were made from another photo, or with other options or models: "redo"
             replaces them, "keep" keeps them, "fail" reports a failure.
-        inverted: names of side images whose black and white are swapped.
+        readings: how side images are read, by name; the others have the default.
         encoding: how results are compressed.
     """
 
@@ -31,8 +39,15 @@ class Settings:
     batch: int | None = None
     overwrite: bool = False
     on_change: OnChange = "redo"
-    inverted: frozenset[str] = frozenset()
+    readings: Mapping[str, Reading] = field(default_factory=dict)
     encoding: Encoding = field(default_factory=Encoding)
+
+    def __post_init__(self) -> None:
+        check_choice(self.on_change, OnChange, "on_change")
+
+    def reading(self, name: str) -> Reading:
+        """Return how a side image is read."""
+        return self.readings.get(name, DEFAULT)
 
 
 @dataclass
@@ -47,6 +62,7 @@ class RunReport:
         notes: one line each, starting with the path of the photo.
         traces: the traceback of every failure, by photo.
         stopped: why the run stopped before the last photo; empty if it did not.
+        seed: seed of the run; None if it is not known.
     """
 
     restored_jobs: list[Job] = field(default_factory=list)
@@ -56,12 +72,18 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
     traces: dict[Path, str] = field(default_factory=dict)
     stopped: str = ""
+    seed: int | None = None
     _known_notes: set[str] = field(default_factory=set)
 
     @property
     def restored(self) -> list[Path]:
         """The photos that were restored."""
         return [job.source for job in self.restored_jobs]
+
+    @property
+    def results(self) -> list[Path]:
+        """The files that were written."""
+        return [target for job in self.restored_jobs for target in job.targets]
 
     @property
     def skipped(self) -> list[Path]:

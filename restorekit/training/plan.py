@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -187,108 +188,104 @@ class Plan(Config):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Plan:
+        """Raise ValueError with one line for each contradiction."""
+        parts = (self._sections, self._network, self._labels, self._degradation, self._losses)
+        if problems := [problem for part in parts for problem in part()]:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _sections(self) -> Iterator[str]:
         if self.data.crop % self.model.net.factor:
-            raise ValueError(f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}")
-        self._check_network()
-        self._check_labels()
-        self._check_degradation()
+            yield f"data.crop is {self.data.crop}, allowed: multiples of {self.model.net.factor}"
         if self.loss.objective == "sliced" and (self.loss.norm, self.loss.weighting) != ("l2", "simple"):
-            raise ValueError("loss.objective is 'sliced'; allowed: loss.norm 'l2' and loss.weighting 'simple'")
+            yield "loss.objective is 'sliced'; allowed: loss.norm 'l2' and loss.weighting 'simple'"
         if self.loss.objective == "sliced" and self.model.partial_noise:
-            raise ValueError("loss.objective is 'sliced', but model.partial_noise is true; allowed: false")
-        self._check_loss()
+            yield "loss.objective is 'sliced', but model.partial_noise is true; allowed: false"
         if isinstance(self.model, ScoreConfig) and self.noise.distribution != "uniform-t":
-            raise ValueError(
+            yield (
                 f"noise.distribution is {self.noise.distribution!r}, but model.family is 'score';"
                 " allowed: 'uniform-t', its levels"
             )
         if (self.noise.partial_share > 0) != self.model.partial_noise:
-            raise ValueError(
+            yield (
                 f"noise.partial_share is {self.noise.partial_share:g}, but model.partial_noise is "
                 f"{self.model.partial_noise}; allowed: both or neither"
             )
         passes = self.model.passes
         if (self.noise.unknown_share > 0) != (passes > 0):
             share = f"{self.noise.unknown_share:g}"
-            raise ValueError(f"noise.unknown_share is {share}, but model.passes is {passes}; allowed: both or neither")
-        return self
+            yield f"noise.unknown_share is {share}, but model.passes is {passes}; allowed: both or neither"
 
-    def _check_network(self) -> None:
+    def _network(self) -> Iterator[str]:
         if self.model.channels not in (1, 3):
-            raise ValueError(f"model.channels is {self.model.channels}, allowed in training: 1 or 3")
+            yield f"model.channels is {self.model.channels}, allowed in training: 1 or 3"
         if isinstance(self.model, NoisyClassifierConfig) and self.data.crop != self.model.size:
-            raise ValueError(f"data.crop is {self.data.crop}, allowed with model.net.size: {self.model.size}")
+            yield f"data.crop is {self.data.crop}, allowed with model.net.size: {self.model.size}"
         with torch.device("meta"):
             count = sum(parameter.numel() for parameter in self.model.build_net().parameters())
         if count > MAX_PARAMETERS:
-            raise ValueError(f"model.net has {count:.2g} parameters, allowed: {MAX_PARAMETERS:.2g} or less")
+            yield f"model.net has {count:.2g} parameters, allowed: {MAX_PARAMETERS:.2g} or less"
 
-    def _check_degradation(self) -> None:
+    def _degradation(self) -> Iterator[str]:
         if (self.degradation is not None) != self.model.blind:
             given = "not given" if self.degradation is None else "given"
             blind = "given" if self.model.blind else "null"
-            raise ValueError(
-                f"degradation is {given}, but model.net.noise_estimator is {blind}; allowed: both or neither"
-            )
+            yield f"degradation is {given}, but model.net.noise_estimator is {blind}; allowed: both or neither"
         if not self.model.blind:
             if self.loss.objective == "sigma":
-                raise ValueError("loss.objective is 'sigma'; allowed with model.net.noise_estimator")
+                yield "loss.objective is 'sigma'; allowed with model.net.noise_estimator"
             return
         multiple = REDUCTION * self.model.net.factor
         if self.data.crop % multiple or self.data.crop <= REDUCTION * MARGIN:
             allowed = f"multiples of {multiple} above {REDUCTION * MARGIN}"
-            raise ValueError(f"data.crop is {self.data.crop}, allowed with degradation: {allowed}")
+            yield f"data.crop is {self.data.crop}, allowed with degradation: {allowed}"
         if self.model.channels != 3:
-            raise ValueError(f"model.channels is {self.model.channels}, allowed with degradation: 3")
+            yield f"model.channels is {self.model.channels}, allowed with degradation: 3"
         if self.loss.objective not in ("denoising", "sigma"):
             found = f"loss.objective is {self.loss.objective!r}, but the model is blind"
-            raise ValueError(f"{found}; allowed: 'denoising', 'sigma'")
+            yield f"{found}; allowed: 'denoising', 'sigma'"
         for name, default in (("noise", NoisePlan()), ("loss", LossPlan(objective=self.loss.objective))):
             if getattr(self, name) != default:
-                raise ValueError(f"{name} is given, but the model is blind; allowed: degradation only")
+                yield f"{name} is given, but the model is blind; allowed: degradation only"
         if self.data.dequantize:
-            raise ValueError("data.dequantize is true, but the model is blind; allowed: false")
+            yield "data.dequantize is true, but the model is blind; allowed: false"
 
-    def _check_loss(self) -> None:
+    def _losses(self) -> Iterator[str]:
         """Reject keys that the objective of the model ignores."""
         defaults, learned = LossPlan(), self.model.learned_variance
         ignored: tuple[str, ...] = ()
         if isinstance(self.model, NoisyClassifierConfig):
             ignored = tuple(LossPlan.model_fields)
             if self.data.dequantize:
-                raise ValueError("data.dequantize is true, but model.family is 'classifier'; allowed: false")
+                yield "data.dequantize is true, but model.family is 'classifier'; allowed: false"
         elif learned:
             ignored = ("norm", "weighting")
             if self.loss.objective == "sliced":
-                raise ValueError(
-                    "loss.objective is 'sliced', but the network learns a variance; allowed: 'denoising' or 'vlb'"
-                )
+                yield "loss.objective is 'sliced', but the network learns a variance; allowed: 'denoising' or 'vlb'"
         for name in ignored:
             if getattr(self.loss, name) != getattr(defaults, name):
                 reason = "model.family is 'classifier'" if not learned else "the network learns a variance"
                 allowed = getattr(defaults, name)
-                raise ValueError(f"loss.{name} is {getattr(self.loss, name)!r}, but {reason}; allowed: {allowed!r}")
+                yield f"loss.{name} is {getattr(self.loss, name)!r}, but {reason}; allowed: {allowed!r}"
         if self.loss.objective == "sliced" and self.model.self_conditioned:
-            raise ValueError("loss.objective is 'sliced', but model.self_conditioned is true; allowed: false")
+            yield "loss.objective is 'sliced', but model.self_conditioned is true; allowed: false"
         if self.loss.objective == "sliced" and self.model.classes is not None:
-            raise ValueError("loss.objective is 'sliced', but model.classes is given; allowed: no classes")
+            yield "loss.objective is 'sliced', but model.classes is given; allowed: no classes"
 
-    def _check_labels(self) -> None:
+    def _labels(self) -> Iterator[str]:
         classes, learned = self.model.classes, self.model.learned_variance
         if (classes is None) != (self.data.labels is None):
-            raise ValueError(
-                f"data.labels is {self.data.labels}, but model.classes is {classes}; allowed: both or neither"
-            )
+            yield f"data.labels is {self.data.labels}, but model.classes is {classes}; allowed: both or neither"
         if (self.loss.label_dropout > 0) != (self.model.no_label is not None):
-            raise ValueError(
+            yield (
                 f"loss.label_dropout is {self.loss.label_dropout:g}; allowed: above 0 exactly when net.classes is one"
                 " above the number of names in classes"
             )
         if self.loss.objective == "vlb" and not learned:
-            raise ValueError("loss.objective is 'vlb'; allowed with net.out_channels twice model.channels")
+            yield "loss.objective is 'vlb'; allowed with net.out_channels twice model.channels"
         if learned and self.noise.distribution != "uniform-t":
-            raise ValueError("a learned variance is trained on all steps; allowed: noise.distribution 'uniform-t'")
+            yield "a learned variance is trained on all steps; allowed: noise.distribution 'uniform-t'"
         if learned and self.model.passes:
-            raise ValueError(f"model.passes is {self.model.passes}, but a variance is learned; allowed: 0")
+            yield f"model.passes is {self.model.passes}, but a variance is learned; allowed: 0"
         if self.loss.objective == "vlb" and self.model.partial_noise:
-            raise ValueError("loss.objective is 'vlb', but model.partial_noise is true; allowed: false")
+            yield "loss.objective is 'vlb', but model.partial_noise is true; allowed: false"

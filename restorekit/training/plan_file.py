@@ -1,4 +1,4 @@
-"""Reading training plans from TOML files, with overrides and one-line errors."""
+"""Reading training plans from TOML files, with overrides and all errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from restorekit.errors import OptionError, shortened, unknown
+from restorekit.errors import OptionError, printable, shortened, unknown
 from restorekit.models.config import EpsilonConfig, NoisyClassifierConfig, ScoreConfig
 from restorekit.training.plan import Plan
 
@@ -19,12 +20,46 @@ FAMILIES: dict[str, type[BaseModel]] = {
     "score": ScoreConfig,
     "classifier": NoisyClassifierConfig,
 }
+# The plan that `train --new` writes.
+STARTER = Path(__file__).parent / "starter_plan.toml"
 # Value of model.classes that takes the class names from the folders of the data.
 FROM_FOLDERS = "folders"
 
 
+class PlanError(OptionError):
+    """Raised if a plan has problems; the message has one line, or one for each of several problems.
+
+    Arguments:
+        path: the plan.
+        problems: one line each.
+    """
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        super().__init__(path, problems)
+        self.path, self.problems = path, problems
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return printable(f"{self.path}: {self.problems[0]}")
+        lines = [f"{self.path}: {len(self.problems)} errors", *(f"  {problem}" for problem in self.problems)]
+        return "\n".join(map(printable, lines))
+
+
+def new_plan(path: Path) -> None:
+    """Write a commented training plan to a new file; OptionError if it exists or cannot be written."""
+    if path.suffix != ".toml":
+        raise OptionError(f"--new: {path}: found the suffix {path.suffix!r}, allowed: '.toml'")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(STARTER.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise OptionError(f"--new: {path} exists; allowed: a new file") from None
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--new: {path}: cannot be written ({error})") from error
+
+
 def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
-    """Read a plan from a TOML file and apply `a.b=value` overrides; OptionError describes the first problem."""
+    """Read a plan from a TOML file and apply `a.b=value` overrides; PlanError lists all problems."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -35,7 +70,7 @@ def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     try:
         return Plan.model_validate(_with_null(raw))
     except ValidationError as error:
-        raise OptionError(f"{path}: {_explain(error)}") from error
+        raise PlanError(path, _problems(error)) from error
 
 
 def _name_classes(raw: dict[str, Any]) -> None:
@@ -75,20 +110,29 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     raw[last] = value
 
 
-def _explain(error: ValidationError) -> str:
-    """Describe the first problem of a plan in one line."""
-    first = error.errors()[0]
-    *parents, last = [str(part) for part in first["loc"]] or ["plan"]
+def _problems(error: ValidationError) -> list[str]:
+    """Return the problems of a plan, one line each."""
+    return list(dict.fromkeys(line for details in error.errors() for line in _explain(details).splitlines()))
+
+
+def _explain(details: ErrorDetails) -> str:
+    """Describe a problem: the key, what was found and what is allowed; several lines for contradictions of keys."""
+    *parents, last = [str(part) for part in details["loc"]] or ["plan"]
     sections = parents
     parents = [part for part in parents if part not in FAMILIES]
     where = ".".join([*parents, last])
-    if first["type"] == "extra_forbidden":
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
         return unknown("key", last, _keys(sections), ".".join(parents) or "the plan")
-    if first["type"] == "missing":
+    if kind == "missing":
         return f"{where} is missing"
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    return f"{where}: {first['msg']} (found {shortened(json.dumps(first['input'], default=str))})"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "union_tag_invalid":
+        return f"{where}.family: found {context['tag']!r}, allowed: {context['expected_tags']}"
+    found = json.dumps(details["input"], default=str)
+    allowed = details["msg"].removeprefix("Input should be ").split(", unable to")[0].split(", got a")[0]
+    return f"{where}: found {shortened(found)}, allowed: {allowed}"
 
 
 def _keys(parents: Sequence[str]) -> list[str]:

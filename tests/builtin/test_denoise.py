@@ -95,7 +95,8 @@ def test_noise_estimate_ignores_clipped_regions(content: str) -> None:
 
 def test_sigma_below_the_priors_range_is_clamped() -> None:
     y = torch.rand(1, 3, 8, 8) * 2 - 1
-    result = run(y, GaussianPrior(0.1, 0.1, sigma_min=0.01), sigma=1)
+    with pytest.warns(RestorekitWarning, match="smallest sigma"):
+        result = run(y, GaussianPrior(0.1, 0.1, sigma_min=0.01), sigma=1)
     torch.testing.assert_close(result, GaussianPrior(0.1, 0.1)(y, torch.tensor([0.01])))
 
 
@@ -166,3 +167,18 @@ def test_blind_prior_is_used_as_the_camera_prior() -> None:
     for options in ({"sigma": 8}, {"noise": "gaussian"}, {"mode": "sample"}):
         with pytest.raises(OptionError, match="the prior is blind; allowed: --noise camera"):
             run(y, Halving(), **options)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (25 / 255, r"sigma 0.098 grey levels: the smallest sigma of the prior, 0.64, is used \(white is 255\)"),
+        (250, "largest"),
+    ],
+)
+def test_a_sigma_outside_the_range_of_the_prior_is_reported(sigma: float, message: str) -> None:
+    prior = GaussianPrior(sigma_min=0.005, sigma_max=1.0)
+    with pytest.warns(RestorekitWarning, match=message):
+        run(degraded(10)[1], prior, sigma=sigma)
+    run(degraded(10)[1], prior, sigma=0)  # the image unchanged
+    run(degraded(10)[1], prior, sigma=0.005 / GREY_LEVEL)

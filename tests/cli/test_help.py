@@ -44,6 +44,34 @@ def test_help_contains_expressions_in_brackets(restorekit, words: tuple[str, ...
             assert flat(parameter.spec.help) in flat(out)
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_minus_h_is_help(restorekit, words: tuple[str, ...]) -> None:
+    assert restorekit(*words, "-h") == restorekit(*words, "--help")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_names_no_papers(words: tuple[str, ...]) -> None:
+    text = flat(" ".join(COMMANDS[words]))
+    assert not re.findall(r"et al|\b(?:19|20)\d\d\b|arXiv|RePaint|DPIR|DDNM|DDIM|NCSN", text)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_help_of_an_option_says_first_what_it_does(name: str) -> None:
+    for parameter in recipes()[name].parameters:
+        assert not re.match(rf"({'|'.join((*parameter.words, '[a-z]'))})", parameter.spec.help), parameter.name
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_help_shows_the_range_of_every_number(restorekit, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out = flat(restorekit(name, "--help")[1])
+    for parameter in recipes()[name].options:
+        if parameter.range:
+            assert f"Allowed: {parameter.range}" in out.split(f" --{parameter.name.replace('_', '-')} ", 1)[1]
+            low, high = parameter.spec.min, parameter.spec.max  # type: ignore[union-attr]
+            assert all(f"{bound:g}" in parameter.range for bound in (low, high) if bound is not None)
+
+
 def test_help_texts_contain_brackets() -> None:
     assert "E[x0 | known pixels]" in flat(COMMANDS[("inpaint",)][0])
     assert "[options]" in COMMANDS[("run",)][0]

@@ -253,11 +253,17 @@ def test_doctor_checks_all_selected_plugins(install, restorekit, monkeypatch) ->
         return [doctor.Finding("imports", None)]
 
     monkeypatch.setattr("restorekit.cli.plugin_commands.examine", examine)
+    monkeypatch.setattr("restorekit.cli.plugin_commands.examine_together", lambda *arguments: {})
     monkeypatch.setenv(discovery.SELECTION, "light")
     code, out, _ = restorekit("plugins", "doctor")
     assert code == 0
     assert examined_plugins == ["complete", "denoise", "inpaint", "light"]
-    assert out.splitlines()[-2:] == ["ok      light  imports", "doctor: 4 plugins, 0 failed checks"]
+    assert out.splitlines()[-3:] == [
+        "ok      light  imports",
+        "skipped light  imports with the other plugins: another plugin does not end; "
+        "`restorekit plugins doctor` finds it",
+        "doctor: 4 plugins, 0 failed checks",
+    ]
 
 
 def test_output_of_a_plugin_is_not_a_finding(install) -> None:

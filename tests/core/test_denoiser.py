@@ -48,3 +48,23 @@ def test_values_per_image_are_broadcast_and_maps_keep_their_shape() -> None:
     assert per_image(torch.ones(2, dtype=torch.float64), x).shape == (2, 1, 1, 1)
     assert per_image(torch.ones(2, dtype=torch.float64), x).dtype == torch.float32
     assert per_image(torch.ones(2, 1, 4, 4), x).shape == (2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"channels": "3"}, "channels is '3', allowed: an integer"),
+        ({"channels": True}, "channels is True, allowed: an integer"),
+        ({"size": 64.0}, "size is 64.0, allowed: an integer or None"),
+        ({"sigma_min": "low"}, "sigma_min is 'low', allowed: a number"),
+        ({"sigma_max": None}, "sigma_max is None, allowed: a number"),
+        ({"levels": [2.0, 1.0]}, r"levels is \[2.0, 1.0\], allowed: a tuple of numbers or None"),
+        ({"classes": "sea"}, "classes is 'sea', allowed: a tuple of strings or None"),
+        ({"no_label": 1.0}, "no_label is 1.0, allowed: an integer or None"),
+        ({"blind": 1}, "blind is 1, allowed: true or false"),
+    ],
+)
+def test_facts_of_a_wrong_type_are_refused(facts, message: str) -> None:
+    valid = {"channels": 3, "size": None, "sigma_min": 0.1, "sigma_max": 2.0}
+    with pytest.raises(TypeError, match=f"PriorInfo: {message}"):
+        PriorInfo(**valid | facts)

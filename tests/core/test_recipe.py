@@ -149,9 +149,6 @@ def test_invalid_signatures_are_refused() -> None:
     def other_order(prior, y, noise):
         """Doc."""
 
-    def bare_option(y, prior, noise, *, a: int = 1):
-        """Doc."""
-
     def positional(y, prior, noise, a: Annotated[int, Option("A.")] = 1):
         """Doc."""
 
@@ -170,7 +167,6 @@ def test_invalid_signatures_are_refused() -> None:
     for function, words in [
         (without_doc, "docstring"),
         (other_order, "found parameters .*first"),
-        (bare_option, "Annotated"),
         (positional, "not keyword-only"),
         (other_solver, "has a default"),
         (other_model, "has a default"),

@@ -122,3 +122,15 @@ def test_baselines_accept_grey_photos(tmp_path: Path) -> None:
     assert all(table.mean("25", method)[0] > 25 for method in ("NLM", "TV", "wavelet"))
     table = inpainting.evaluate(tmp_path / "photos", [tmp_path / "bar-80x64.png"], ["mean"], prior, ENGINE)
     assert table.mean("bar", "biharmonic")[0] > 15
+
+
+def test_masks_are_read_like_those_of_the_command(tmp_path: Path) -> None:
+    marks = np.zeros((6, 5), np.uint8)
+    marks[2] = 1
+    Image.fromarray(marks).save(tmp_path / "line-5x6.png")
+    with pytest.warns(RestorekitWarning, match="line-5x6.png: --mask: the values are 0 and 1"):
+        masks = inpainting.read_masks([tmp_path])
+    assert masks["line"][6, 5][0].tolist() == (marks == 1).tolist()
+    Image.fromarray(data.astronaut()[:6, :5]).save(tmp_path / "photo-5x6.png")
+    with pytest.raises(ImageError, match="photo-5x6.png: --mask: "):
+        inpainting.read_masks([tmp_path / "photo-5x6.png"])

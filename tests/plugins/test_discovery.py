@@ -97,7 +97,12 @@ def test_every_public_name_can_be_imported() -> None:
             ("register(lighten)", "register(lighten), register(lighten)"),
             "'lighten' is already registered by this plugin",
         ),
-        (("def register_recipes", "def register_recipe"), "unknown hook 'register_recipe'"),
+        (
+            ("def register_recipes", "def register_recipe"),
+            "unknown hook 'register_recipe'. Did you mean 'register_recipes'? "
+            "Allowed: register_priors, register_recipes, register_solvers. (",
+        ),
+        (('amount: Annotated[float, rk.Option("Amount.", min=0)] = 0.5', "amount=0.5"), "'amount' has no type"),
         (("Annotated[float, ", "Annotated[Literal[1, 'a'], "), "allowed types: int, float"),
     ],
 )

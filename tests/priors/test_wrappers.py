@@ -124,14 +124,33 @@ def test_blind_prior_gets_three_equal_channels_of_a_grey_photo() -> None:
     assert grey.info.sigma_max == Blind(0.1, 0.3).info.sigma_max
 
 
-@pytest.mark.parametrize("name", [*WRAPPERS, "EpsilonPrior", "ScorePrior", "GaussianPrior"])
+class Score(torch.nn.Module):
+    """A network that depends on the level."""
+
+    def forward(self, u: Tensor, level: Tensor) -> Tensor:
+        return u * (1 + level).reshape(-1, 1, 1, 1)
+
+
+OTHERS: dict[str, Callable[[], Denoiser]] = {
+    "EpsilonPrior": build_prior,
+    "ScorePrior": lambda: ScorePrior(Score(), torch.tensor(LEVELS) / 2),
+    "GaussianPrior": GaussianPrior,
+}
+
+
+@pytest.mark.parametrize("name", [*WRAPPERS, *OTHERS])
+def test_sigma_may_be_one_number(name: str) -> None:
+    prior = OTHERS[name]() if name in OTHERS else WRAPPERS[name][0](EveryFact())
+    level = prior.info.levels[1] if prior.info.levels else 0.5
+    x = torch.randn(2, prior.info.channels, 16, 16)
+    want = prior(x, torch.full((2,), level))
+    for sigma in (level, torch.tensor(level), torch.tensor(level, dtype=torch.float64)):
+        torch.testing.assert_close(prior(x, sigma), want)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [*WRAPPERS, *OTHERS])
 def test_priors_are_denoisers_by_static_lookup(name: str) -> None:
-    others: dict[str, Callable[[], Denoiser]] = {
-        "EpsilonPrior": build_prior,
-        "ScorePrior": lambda: ScorePrior(torch.nn.Identity(), torch.tensor(LEVELS)),
-        "GaussianPrior": GaussianPrior,
-    }
-    prior = others[name]() if name in others else WRAPPERS[name][0](EveryFact())
+    prior = OTHERS[name]() if name in OTHERS else WRAPPERS[name][0](EveryFact())
     assert isinstance(inspect.getattr_static(prior, "info"), PriorInfo)
     assert callable(inspect.getattr_static(prior, "__call__"))
     assert isinstance(prior, Denoiser)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from restorekit.core.denoiser import PriorInfo
+from restorekit.errors import OptionError
 from restorekit.priors.grey import Grey
 from restorekit.run import engine as engine_module
 from restorekit.run.engine import make_engine
@@ -49,3 +52,22 @@ def test_all_gpus_are_used_unless_one_is_named(monkeypatch: pytest.MonkeyPatch, 
 def test_a_cpu_restores_one_photo_at_a_time_by_default() -> None:
     engine = make_engine("cpu", "float32")
     assert (engine.default_batch, engine.on_each_device()) == (1, [engine])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "mps", "devices"),
+    [(0, False, "auto, cpu"), (2, False, "auto, cpu, cuda, cuda:0, cuda:1"), (0, True, "auto, cpu, mps")],
+)
+def test_a_wrong_device_lists_those_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, mps: bool, devices: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    for name in ("gpu", "GPU 0", "cuda:x", ""):
+        with pytest.raises(
+            OptionError, match=f"^--device: unknown device {re.escape(repr(name))}; allowed: {devices}$"
+        ):
+            make_engine(name)
+    for name in ("meta", "hpu", "cuda:99"):
+        with pytest.raises(OptionError, match=rf"^--device: {name} is not available here \(.*\); allowed: {devices}$"):
+            make_engine(name)

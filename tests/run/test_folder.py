@@ -28,6 +28,7 @@ from restorekit.run.images import read_photo
 from restorekit.run.plan import plan_jobs
 from restorekit.run.png16 import encode_png16
 from restorekit.run.runner import Runner
+from restorekit.run.side_images import Reading
 from restorekit.testing import GaussianPrior
 from tests.run.test_images import SRGB, pixels
 
@@ -49,6 +50,12 @@ def fill(y, prior, noise, *, mask: Annotated[Tensor, ImageOption("What to fill."
 def save(path: Path, *shape: int, seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels(*shape, seed=seed).squeeze()).save(path)
+    return path
+
+
+def save_mask(path: Path, *shape: int, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(*shape, 1, seed=seed).squeeze() > 127).save(path)
     return path
 
 
@@ -142,8 +149,8 @@ def test_masks_pair_by_relative_path_and_stem(tmp_path: Path) -> None:
         assert (got[:, column] == 255).all()
         keep = [i for i in range(5) if i != column]
         assert np.array_equal(got[:, keep], want[:, keep])
-    side_images, inverted = {"mask": masks / "a.png"}, frozenset({"mask"})
-    assert run(folder / "a.png", tmp_path / "inv.png", fill, side_images, inverted=inverted).restored
+    side_images, readings = {"mask": masks / "a.png"}, {"mask": Reading(inverted=True)}
+    assert run(folder / "a.png", tmp_path / "inv.png", fill, side_images, readings=readings).restored
     assert (read_photo(tmp_path / "inv.png").pixels[:, 1:] == 255).all()
 
 
@@ -222,8 +229,8 @@ def test_photos_with_side_images_of_different_sizes_are_restored_at_the_same_tim
 def test_photo_with_two_masks_fails_and_others_are_restored(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         save(tmp_path / "in" / name, 6, 5, 3)
-        save(tmp_path / "m" / name, 6, 5, 1)
-    save(tmp_path / "m" / "a.bmp", 6, 5, 1)
+        save_mask(tmp_path / "m" / name, 6, 5)
+    save_mask(tmp_path / "m" / "a.bmp", 6, 5)
     report = run(tmp_path / "in", tmp_path / "out", fill, {"mask": tmp_path / "m"})
     assert [path.name for path in report.restored] == ["b.png"]
     assert "matches 2 files: a.bmp, a.png" in report.failed[0][1]

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
 from restorekit.core.files import PARTIAL
+from restorekit.core.options import ImageOption
 from restorekit.errors import ImageError
 from restorekit.run.images import Photo, read_photo, write_photo
 from restorekit.run.metadata import ORIENTATION
@@ -213,13 +214,13 @@ def test_masks_are_upright_and_must_have_the_photo_size(tmp_path: Path) -> None:
     marks = np.zeros((6, 4), np.uint8)
     marks[0] = 255
     Image.fromarray(marks).save(mask_path, exif=exif)
-    mask = read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
+    mask = read_side_image(mask_path, ImageOption("A mask."), read_photo(photo_path), "mask")
     assert mask.shape == (1, 1, 4, 6)
     torch.testing.assert_close(mask[0, 0, :, -1], torch.ones(4))
     assert mask.sum() == 4
     Image.fromarray(marks).save(mask_path)
     with pytest.raises(ImageError, match="4 x 6, allowed: 6 x 4"):
-        read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
+        read_side_image(mask_path, ImageOption("A mask."), read_photo(photo_path), "mask")
 
 
 def test_transparent_mask_pixels_are_black(tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_transparent_mask_pixels_are_black(tmp_path: Path) -> None:
     rgba = np.full((2, 2, 4), 255, np.uint8)
     rgba[0, :, 3] = 0
     Image.fromarray(rgba).save(mask_path)
-    mask = read_side_image(mask_path, 1, read_photo(photo_path), "--mask")
+    mask = read_side_image(mask_path, ImageOption("A mask."), read_photo(photo_path), "mask")
     assert mask[0, 0].tolist() == [[0, 0], [1, 1]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import pickle
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from restorekit.cli import terminal
 from restorekit.errors import ModelError
 from restorekit.plugins.recipe_file import load_recipe
 from restorekit.run.engine import make_engine
@@ -87,11 +89,13 @@ def names(paths: Iterable[Path]) -> list[str]:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_command(folder: Callable[..., Folder], restorekit) -> None:
+def test_command(folder: Callable[..., Folder], restorekit, monkeypatch) -> None:
     photos = folder("if width == 12: raise ValueError('narrow')")
     (photos.path / "in" / "5.png").write_bytes(b"no image")
     words = "run", photos.path / "recipe.py", photos.path / "in", "--samples", "2", "--model", photos.model, "--debug"
     ray = *words, "-o", photos.path / "ray", "--engine", "ray", "--workers", "2"
+    # Progress of a run that takes long is not printed, whatever the load of the machine.
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", math.inf)
     code, out, err = restorekit(*words, "-o", photos.path / "local")
     assert restorekit(*ray) == (code, out.replace("local", "ray"), err)
     assert (code, photos.files("ray")) == (1, photos.files("local"))

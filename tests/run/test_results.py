@@ -21,8 +21,9 @@ from restorekit.run.plan import plan_jobs
 from restorekit.run.results import check_writable, planned
 from restorekit.run.runner import Runner
 from restorekit.run.settings import RunReport, Settings
+from restorekit.run.side_images import Reading
 from restorekit.testing import GaussianPrior
-from tests.run.test_folder import fill, save
+from tests.run.test_folder import fill, save, save_mask
 
 ENGINE = make_engine("cpu", "float32")
 
@@ -124,7 +125,7 @@ def test_the_record_is_that_of_the_photo_that_was_read(
 
 
 def test_a_changed_side_image_is_noticed(photo: Path, tmp_path: Path) -> None:
-    mask, out = save(tmp_path / "m.png", 6, 5, 1), tmp_path / "out" / "a.png"
+    mask, out = save_mask(tmp_path / "m.png", 6, 5), tmp_path / "out" / "a.png"
 
     def fill_photo(**settings: Any) -> RunReport:
         plan = plan_jobs([photo], out, fill, {"mask": mask})
@@ -132,9 +133,24 @@ def test_a_changed_side_image_is_noticed(photo: Path, tmp_path: Path) -> None:
 
     assert fill_photo().restored
     assert fill_photo().skipped
-    assert fill_photo(inverted=frozenset({"mask"})).restored
-    save(mask, 6, 5, 1, seed=5)
-    assert fill_photo(inverted=frozenset({"mask"})).restored
+    assert fill_photo(readings={"mask": Reading(inverted=True)}).restored
+    save_mask(mask, 6, 5, seed=5)
+    assert fill_photo(readings={"mask": Reading(inverted=True)}).restored
+
+
+def test_a_mask_that_is_read_in_another_way_is_noticed(photo: Path, tmp_path: Path) -> None:
+    mask, out = save_mask(tmp_path / "m.png", 6, 5), tmp_path / "out" / "a.png"
+
+    def fill_photo(**reading: Any) -> RunReport:
+        plan, settings = plan_jobs([photo], out, fill, {"mask": mask}), Settings(readings={"mask": Reading(**reading)})
+        return run_jobs(plan, Runner(fill, GaussianPrior(), {"mask": mask}, ENGINE), settings)
+
+    assert fill_photo().restored
+    request = Manifest(out.parent).records("a.png")[0].request
+    assert request["side_images"]["mask"].keys() == {"sha256", "inverted"}
+    for reading in ({"channel": "green"}, {"channel": "green", "resized": True}):
+        assert fill_photo(**reading).restored
+        assert fill_photo(**reading).skipped
 
 
 def test_another_model_is_noticed(photo: Path, target: Path) -> None:

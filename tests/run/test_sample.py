@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.ladders import geometric_ladder
-from restorekit.errors import OptionError
+from restorekit.errors import OptionError, RestorekitWarning
 from restorekit.run.sample import Sampler, sample, write_grid
 from restorekit.testing import GaussianPrior
 
@@ -63,3 +63,16 @@ def test_samples_belong_to_the_given_class() -> None:
     assert sample(Classes(classes=("sea", "street")), 2, size=8, steps=3, label="street").shape == (2, 3, 8, 8)
     with pytest.raises(OptionError, match=r"--label: unknown class .streets.\. Did you mean .street."):
         sample(Classes(classes=("sea", "street")), 1, label="streets")
+
+
+@pytest.mark.parametrize("seed", [-1, "abc", 1.5, True])
+def test_seeds_other_than_integers_are_refused(seed: object) -> None:
+    with pytest.raises(OptionError, match=r"sample seed: found .*, allowed: an integer >= 0"):
+        sample(GaussianPrior(), seed=seed, **FLOAT32)  # type: ignore[arg-type]
+
+
+def test_a_new_seed_is_reported() -> None:
+    with pytest.warns(RestorekitWarning, match=r"sample: seed=\d+") as found:
+        images = sample(GaussianPrior(), size=16, steps=2, seed=None, **FLOAT32)
+    seed = int(str(found[0].message).partition("=")[2])
+    assert torch.equal(images, sample(GaussianPrior(), size=16, steps=2, seed=seed, **FLOAT32))

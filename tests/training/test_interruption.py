@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import warnings
 from pathlib import Path
@@ -50,7 +51,10 @@ def test_signal_stops_after_the_step_and_the_run_resumes(
     with warnings.catch_warnings(record=True) as seen:
         found, _, err = run_command(*words)
     assert found == code
-    assert err.splitlines()[-1] == "train: 2 of 3 steps done; the same command with --resume resumes"
+    command = shlex.join(["restorekit", "train", str(path), "--output", str(tmp_path / "cut"), "--resume"])
+    checkpoint = tmp_path / "cut" / CHECKPOINT
+    done = f"train: stopped after 2 of 3 steps (66.7%); checkpoint: {checkpoint}; to resume: {command}"
+    assert err.splitlines()[-1] == done
     assert not seen
     assert "2 steps" in (tmp_path / "cut" / CARD).read_text()
     assert torch.load(tmp_path / "cut" / CHECKPOINT, weights_only=True)["progress"]["step"] == 2

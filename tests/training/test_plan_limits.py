@@ -24,7 +24,7 @@ run.steps = 10
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.betas=[2, 3]", r"optimizer\.betas\.0: .*less than 1 \(found 2\)"),
+        ("optimizer.betas=[2, 3]", r"optimizer\.betas\.0: found 2, allowed: less than 1"),
         ("optimizer.betas=[0.9]", r"optimizer\.betas\.1 is missing"),
         ("optimizer.lr=1e30", r"optimizer\.lr: .*less than or equal to 10"),
         ("optimizer.lr=nan", r"optimizer\.lr: .*finite number"),
@@ -34,7 +34,7 @@ run.steps = 10
         ("data.workers=1000000", r"data\.workers: .*256"),
         ("run.batch=1000000000", r"run\.batch: .*65536"),
         ("run.steps=1000000000000", r"run\.steps: .*1000000000"),
-        ("run.seed=-1", r"run\.seed: .*0 \(found -1\)"),
+        ("run.seed=-1", r"run\.seed: found -1, allowed: .*0$"),
         ("run.seed=9223372036854775808", r"run\.seed"),
         ("noise.mean=1e30", r"noise\.mean: .*20"),
         ("noise.partial_std=1e30", r"noise\.partial_std: .*5"),
@@ -67,8 +67,9 @@ def test_values_out_of_range_are_refused(tmp_path: Path, override: str, message:
     assert read_plan(path).run.steps == 10
     with pytest.raises(OptionError, match=message) as caught:
         read_plan(path, [override])
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 500 + len(str(path))
+    for line in str(caught.value).splitlines():
+        assert line.isprintable()
+        assert len(line) < 500 + len(str(path))
 
 
 def test_crops_of_a_classifier_have_the_size_of_its_images(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.langevin import sample_langevin
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.setup import check_range, initial_state
+from restorekit.sampling.solvers.setup import check_methods, check_range, initial_state
 
 # Default number of updates at each level.
 UPDATES = 10
@@ -38,6 +38,7 @@ def solve_langevin(
     Exact in the limit of many updates and small final levels; with few updates the chain does not converge at the
     high-noise levels. docs/solvers.md has the measured bias.
     """
+    check_methods("langevin", operator, "solve" if sigma_y > 0 else "pinv")
     check_range("inner_steps", inner_steps, 1)
     x, sigmas = initial_state(
         prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder

@@ -12,7 +12,7 @@ from restorekit.core.operators import LinearOperator
 from restorekit.errors import OptionError
 from restorekit.sampling.data_consistency import project, sample_ddnm
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
-from restorekit.sampling.solvers.setup import check_noise_free, check_range, initial_state
+from restorekit.sampling.solvers.setup import check_methods, check_noise_free, check_range, initial_state
 
 # RePaint's jump length and number of resampling passes (arXiv 2201.09865, section 5.1).
 JUMP, RESAMPLE = 10, 10
@@ -48,6 +48,7 @@ def solve_repaint(
     Biased: the unknown part sees y only through the noisy known part of the same level, so that it is biased toward the
     prior; resampling reduces this. docs/solvers.md has the measured bias.
     """
+    check_methods("repaint", operator, "pinv")
     check_noise_free("repaint", operator, sigma_y)
     x, ladder = initial_state(
         prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
@@ -117,6 +118,7 @@ def solve_ddnm(
 
     Biased: as in RePaint, the null space sees y only through the noisy state. docs/solvers.md has the measured bias.
     """
+    check_methods("ddnm", operator, "pinv")
     check_noise_free("ddnm", operator, sigma_y)
     check_range("eta", eta, 0, 1)
     check_range("resample", resample, 1)

@@ -13,7 +13,7 @@ from restorekit.core.operators import LinearOperator
 from restorekit.initial.least_squares import initial_estimate
 from restorekit.sampling.data_consistency import plug_and_play, proximal
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.setup import check_range, check_shapes, initial_state, zero_image
+from restorekit.sampling.solvers.setup import check_methods, check_range, check_shapes, initial_state, zero_image
 
 # Damping for a measurement without noise, so that A A^T need not be invertible.
 MIN_DAMPING = 1e-6
@@ -46,6 +46,7 @@ def solve_diffpir(
     Biased: with much fresh noise the variance is too small, and results are biased toward the prior where pixels are
     missing. docs/solvers.md has the measured bias.
     """
+    check_methods("diffpir", operator, "solve")
     check_range("weight", weight, 0)
     check_range("fresh", fresh, 0, 1)
     x, sigmas = initial_state(
@@ -83,6 +84,7 @@ def solve_dpir(
 
     Not a sample: a single estimate close to the posterior mean. docs/solvers.md has the measured bias.
     """
+    check_methods("dpir", operator, "solve")
     check_range("steps", steps, 1)
     check_range("weight", weight, 0)
     if start is None:

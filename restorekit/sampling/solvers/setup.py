@@ -75,6 +75,14 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
         raise OptionError(f"{name}: found {value:g}, allowed: {allowed}")
 
 
+def check_methods(name: str, operator: LinearOperator, *methods: str) -> None:
+    """Raise OptionError if an operator lacks methods that a solver needs."""
+    missing = [method for method in methods if not callable(getattr(operator, method, None))]
+    if missing:
+        kind, helper = type(operator).__name__, "rk.linear_operator(forward, adjoint) or (forward, shape=(C, H, W))"
+        raise OptionError(f"{name}: this {kind} has no {' and no '.join(missing)}; {helper} adds it to functions")
+
+
 def check_noise_free(name: str, operator: LinearOperator, sigma_y: float) -> None:
     """Raise OptionError if a solver for noise-free measurements is given a noisy one."""
     if sigma_y != 0:

@@ -1,0 +1,121 @@
+"""`restorekit.restore_folder`: what the command of a recipe does, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from restorekit.core.denoiser import Denoiser
+from restorekit.core.noise import check_seed, new_seed
+from restorekit.core.recipe import Recipe
+from restorekit.errors import ModelError, OptionError, unknown
+from restorekit.plugins.discovery import recipes
+from restorekit.run.api import check_samples
+from restorekit.run.engine import Precision
+from restorekit.run.formats import Encoding
+from restorekit.run.plan import Job
+from restorekit.run.session import EngineName, Request, open_session
+from restorekit.run.settings import OnChange, RunReport, Settings
+from restorekit.run.side_images import reading_parameters, readings
+
+
+def restore_folder(
+    recipe: str | Recipe,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    prior: Denoiser | str | Path | None = None,
+    *,
+    seed: int | None = 0,
+    samples: int = 1,
+    format: str | None = None,
+    output_quality: int | None = None,
+    lossless: bool | None = None,
+    exclude: Sequence[str] = (),
+    on_change: OnChange = "redo",
+    overwrite: bool = False,
+    batch: int | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile: int | None = None,
+    compile: bool = False,
+    engine: EngineName = "local",
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Any,
+) -> RunReport:
+    """Restore photos and folders as the command of the recipe does: `restorekit RECIPE INPUTS -o OUTPUT`.
+
+    Results that exist are kept, so that a run that was interrupted continues; a photo that fails is listed in the
+    report, and the others are still restored.
+
+    Arguments:
+        recipe: name of a recipe, or the recipe.
+        inputs: photos, folders, patterns and URLs: one or several.
+        output: file, folder or URL to write; None for a folder beside the input.
+        prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
+        seed: seed of the run, an integer >= 0; None for a new one, which the report contains.
+        samples: number of results per photo, for recipes with samples.
+        format: output format, such as "png"; None for that of each photo.
+        output_quality, lossless: see `Encoding`.
+        exclude: patterns of photos to leave out.
+        on_change, overwrite, batch: see `Settings`.
+        device, precision, tile, compile: see `restorekit.run.engine.make_engine`.
+        engine, workers: "ray" restores the photos on a Ray cluster with that number of workers.
+        progress: called with the number of photos that are done and their total.
+        options: options of the recipe. Side images are files, folders or URLs; `invert_NAME`, and for masks
+            `NAME_channel` and `resize_NAME`, are those of the command.
+
+    Returns the report: `restored`, `results`, `skipped`, `failed` with messages, `notes`, `seed`.
+
+    Raises OptionError for an option that is not allowed, ImageError if no photo is found or the output cannot be used,
+    ModelError for a prior, and KeyboardInterrupt after the photos in progress were stopped.
+    """
+    recipe = _recipe(recipe)
+    check_samples(recipe, samples)
+    seed = new_seed() if seed is None else check_seed(seed, recipe.name)
+    reading = {name: options.pop(name) for p in recipe.side_images for name in reading_parameters(p) if name in options}
+    encoding = Encoding(output_quality, lossless)
+    request = Request(
+        recipe,
+        (inputs,) if isinstance(inputs, str | os.PathLike) else tuple(inputs),
+        output,
+        prior,
+        options,
+        Settings(seed, batch, overwrite, on_change, readings(recipe, reading), encoding),
+        samples,
+        format,
+        exclude,
+        device,
+        precision,
+        tile,
+        compile,
+        engine,
+        workers,
+    )
+    if engine == "ray" and isinstance(prior, Denoiser):
+        found = f"a {type(prior).__name__}"
+        raise ModelError(f"restore_folder: the prior is {found}, allowed with engine='ray': a name or a path")
+    with open_session(request) as session:
+        total, done = len(session.plan.jobs), 0
+
+        def photo_done(job: Job) -> None:
+            nonlocal done
+            done += 1
+            progress(done, total)
+
+        report = session.restore(session.runner(), photo_done)
+    if report.stopped == "interrupted":
+        raise KeyboardInterrupt
+    report.seed = seed
+    return report
+
+
+def _recipe(recipe: str | Recipe) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    found = recipes()
+    if recipe not in found:
+        raise OptionError(unknown("recipe", str(recipe), found, "restore_folder"))
+    return found[recipe]

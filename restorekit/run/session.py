@@ -1,0 +1,172 @@
+"""A run from its request: photos and options as the caller names them, on this machine, on a cluster or at URLs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from restorekit.core.files import IMAGE_SUFFIXES
+from restorekit.core.recipe import Recipe
+from restorekit.errors import OptionError, unknown
+from restorekit.run.engine import Precision, make_engine
+from restorekit.run.mirror import Paths, is_url, local_path
+from restorekit.run.plan import Job, Plan, plan_jobs
+from restorekit.run.results import planned
+from restorekit.run.runner import OnWindows, Runner, ignore_windows
+from restorekit.run.settings import RunReport, Settings, check_choice
+
+if TYPE_CHECKING:
+    from restorekit.run.remote import RemoteRun
+    from restorekit.run.transfer import Transfer
+
+EngineName = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is to do.
+
+    Attributes:
+        recipe: the recipe.
+        inputs: photos, folders, patterns and URLs.
+        output: file, folder or URL to write; None for a folder beside the input.
+        model: the prior, as `load_prior` accepts it; None for the default of the recipe.
+        options: options of the recipe by name; side images are paths, folders or URLs.
+        settings: settings of the run.
+        samples: number of results per photo.
+        format: output format, such as "png"; None for the format of each photo.
+        exclude: patterns of photos to leave out.
+        device, precision, tile, compile: see `make_engine`.
+        engine: "local", or "ray" for a Ray cluster.
+        workers: number of workers of a Ray cluster; None for the default.
+    """
+
+    recipe: Recipe
+    inputs: tuple[str | Path, ...]
+    output: str | Path | None = None
+    model: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    samples: int = 1
+    format: str | None = None
+    exclude: Sequence[str] = ()
+    device: str = "auto"
+    precision: Precision = "auto"
+    tile: int | None = None
+    compile: bool = False
+    engine: EngineName = "local"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.engine, EngineName, "engine")
+
+    @property
+    def side_images(self) -> dict[str, str | Path]:
+        """The given side images by name."""
+        found = {p.name: self.options.get(p.name) for p in self.recipe.side_images}
+        return {name: side for name, side in found.items() if side is not None}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A request whose photos are known.
+
+    Attributes:
+        request: the request, with local side images.
+        plan: the photos and their targets.
+        remote: the remote files of the run; None if there are none.
+    """
+
+    request: Request
+    plan: Plan
+    remote: RemoteRun | None
+
+    def runner(self, *, dry_run: bool = False) -> Runner:
+        """Return the runner; raise OptionError if an option is not allowed.
+
+        dry_run: whether nothing will be restored.
+        """
+        request = self.request
+        if request.engine == "local" and request.workers is not None:
+            raise OptionError("--workers requires --engine ray")
+        if request.engine == "local" or dry_run:
+            engine = make_engine(request.device, request.precision, request.tile, request.compile)
+        else:  # the runner only validates the options; this machine may have no GPU
+            engine = make_engine("cpu", request.precision, request.tile)
+        return Runner(request.recipe, request.model, request.options, engine)
+
+    def states(self, runner: Runner) -> list[str]:
+        """Return what the run would do with every photo; see `planned`."""
+        return planned(self.plan.jobs, runner, self.request.settings, self._transfer())
+
+    def restore(
+        self,
+        runner: Runner,
+        on_done: Callable[[Job], None] = lambda job: None,
+        on_windows: OnWindows = ignore_windows,
+    ) -> RunReport:
+        """Restore the photos; see `run_jobs`."""
+        request, transfer = self.request, self._transfer()
+        if request.engine == "local":
+            from restorekit.run.folder import run_jobs
+
+            report = run_jobs(self.plan, runner, request.settings, on_done, transfer, on_windows)
+        else:
+            from restorekit.run.ray_engine import run_jobs_on_ray
+            from restorekit.run.ray_worker import describe
+
+            engine = {name: getattr(request, name) for name in ("device", "precision", "tile", "compile")}
+            description = describe(request.recipe, request.model, request.options, **engine)
+            report = run_jobs_on_ray(
+                self.plan, description, request.settings, on_done, transfer, workers=request.workers
+            )
+        if self.remote is not None:
+            report.failed += self.remote.finish(self.plan)
+        return report
+
+    def _transfer(self) -> Transfer | None:
+        return None if self.remote is None else self.remote.transfer(self.plan)
+
+
+@contextlib.contextmanager
+def open_session(request: Request) -> Iterator[Session]:
+    """Find the photos of a request; yield the session, whose temporary files are deleted at the end."""
+    with _local_paths(request) as (paths, remote):
+        plan = plan_jobs(
+            paths.inputs,
+            paths.output,
+            request.recipe,
+            paths.side_images,
+            samples=request.samples,
+            suffix=None if request.format is None else suffix_of(request.format),
+            exclude=request.exclude,
+        )
+        options = {**request.options, **paths.side_images}
+        yield Session(replace(request, options=options), plan, remote)
+
+
+@contextlib.contextmanager
+def _local_paths(request: Request) -> Iterator[tuple[Paths, RemoteRun | None]]:
+    """Yield the paths of the run, and its remote files if there are any."""
+    inputs = [str(text) for text in request.inputs]
+    output = None if request.output is None else str(request.output)
+    side_images = {name: str(text) for name, text in request.side_images.items()}
+    if not any(map(is_url, (*inputs, *side_images.values(), output or ""))):
+        sides = {name: local_path(text) for name, text in side_images.items()}
+        yield Paths([*map(local_path, inputs)], None if output is None else local_path(output), sides), None
+        return
+    from restorekit.run.remote import RemoteRun
+
+    with RemoteRun() as remote:
+        yield remote.paths(inputs, output, side_images), remote
+
+
+def suffix_of(name: str) -> str:
+    """Return the file suffix of a format; OptionError if it is unknown."""
+    suffix = "." + name.lower().lstrip(".")
+    if suffix not in IMAGE_SUFFIXES:
+        raise OptionError(unknown("format", name, [s[1:] for s in IMAGE_SUFFIXES], "--format"))
+    return suffix
