@@ -63,6 +63,19 @@ def check_samples(recipe: Recipe, samples: Any) -> None:
         raise OptionError(f"{recipe.name} samples: found {samples!r}, allowed: {allowed}")
 
 
+def take_readings(recipe: Recipe, options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options that state how side images are read from `options`, and return them.
+
+    Raises OptionError if an option is neither one of these nor one of the recipe.
+    """
+    names = [name for p in recipe.side_images for name in reading_parameters(p)]
+    known = [p.name for p in recipe.parameters] + names
+    for name in options:
+        if name not in known:
+            raise OptionError(unknown("option", name, known, recipe.name))
+    return {name: options.pop(name) for name in names if name in options}
+
+
 def signature_of(recipe: Recipe) -> inspect.Signature:
     """Return the signature: image, prior, the parameters of the recipe, then the shared ones of `restore`."""
     common = list(inspect.signature(restore).parameters.values())
@@ -140,7 +153,7 @@ def restore(
         images, count = [read_image(item, f"{where} image {i}") for i, item in enumerate(image)], len(image)
     else:
         images = [read_image(image, where)]
-    reading = {name: options.pop(name) for p in recipe.side_images for name in reading_parameters(p) if name in options}
+    reading = take_readings(recipe, options)
     on = next((found.y.device for found in images if found.y is not None), torch.device("cpu"))
     engine = make_engine(str(on) if device == "auto" and on.type != "cpu" else device, precision, tile)
     run = _Run(Runner(recipe, prior, options, engine), seed, samples, reading, count)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
@@ -77,7 +76,7 @@ def _colour(side: Photo, where: str) -> Values:
     chroma = _chroma(side.pixels)
     if side.alpha is not None:
         chroma = np.where(side.alpha > side.max_value // 2, chroma, 0)
-    coloured = chroma[chroma > _threshold(side.pixels, COLOURED)]
+    coloured = chroma[chroma > round(COLOURED * side.max_value)]
     if not coloured.size:
         raise ImageError(f"{where}: no pixel is coloured; allowed: another channel, or coloured strokes")
     values: Values = np.minimum(chroma.astype(np.float32) / np.float32(np.median(coloured)), 1)
@@ -90,13 +89,11 @@ def _channel(side: Photo, channel: MaskChannel, where: str) -> Values:
         index = ("red", "green", "blue").index(channel) % side.pixels.shape[2]
         values: Values = side.pixels[..., index].astype(np.float32) / np.float32(side.max_value)
         return values
-    read: dict[str, Callable[[], Values]] = {
-        "luminance": lambda: luminance(side),
-        "alpha": lambda: _alpha(side, where),
-        "transparency": lambda: 1 - _alpha(side, where),
-        "colour": lambda: _colour(side, where),
-    }
-    return read[channel]()
+    if channel == "luminance":
+        return luminance(side)
+    if channel == "colour":
+        return _colour(side, where)
+    return _alpha(side, where) if channel == "alpha" else 1 - _alpha(side, where)
 
 
 def _chroma(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -111,11 +108,6 @@ def _sampled(pixels: NDArray[Any]) -> NDArray[np.float32]:
     return pixels[:: max(1, len(pixels) // 1_000_000)].astype(np.float32)
 
 
-def _threshold(pixels: NDArray[Any], fraction: float) -> int:
-    """Return a fraction of the largest pixel value, rounded; comparisons with integers need no temporary floats."""
-    return round(fraction * int(np.iinfo(pixels.dtype).max))
-
-
 def _recognised(side: Photo, where: str, option: str) -> tuple[MaskChannel, str, float]:
     """Return the channel that marks the pixels, a note ("" if it is the luminance), and a factor of the luminance."""
     if side.alpha is not None:
@@ -125,9 +117,11 @@ def _recognised(side: Photo, where: str, option: str) -> tuple[MaskChannel, str,
         if not opaque.all():
             pixels = _sampled(side.pixels[opaque]) / np.float32(side.max_value)
             return (*_recognised_transparent(pixels, float(opaque.mean()), where, option), 1.0)
-    coloured = _chroma(side.pixels) > _threshold(side.pixels, COLOURED)
-    if coloured.mean() > FEW:
-        return (*_recognised_colour(side, coloured, where, option), 1.0)
+    if side.pixels.shape[2] > 1:
+        # Comparisons with integers need no temporary floats.
+        coloured = _chroma(side.pixels) > round(COLOURED * side.max_value)
+        if coloured.mean() > FEW:
+            return (*_recognised_colour(side, coloured, where, option), 1.0)
     return "luminance", *_recognised_grey(side, where, option)
 
 
@@ -176,7 +170,7 @@ def _recognised_grey(side: Photo, where: str, option: str) -> tuple[str, float]:
             return f"{note} ({option} luminance takes them literally)", largest / high
         values = f"{low} to {high}" if low < high else f"{low}"
         raise ImageError(f"{where}: the values are {values}; allowed: 0 and {largest} (white), 0 and 1, {literal}")
-    tolerance = _threshold(pixels, ALIKE)
+    tolerance = round(ALIKE * largest)
     if high and ((pixels < low + tolerance) | (pixels > high - tolerance)).mean() < MOST_GREY:
         found = "most pixels are neither black nor white, as in a photo"
         raise ImageError(f"{where}: {found}; allowed: black and white, {literal}")

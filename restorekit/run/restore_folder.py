@@ -12,13 +12,13 @@ from restorekit.core.noise import check_seed, new_seed
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ModelError, OptionError, unknown
 from restorekit.plugins.discovery import recipes
-from restorekit.run.api import check_samples
+from restorekit.run.api import check_samples, take_readings
 from restorekit.run.engine import Precision
 from restorekit.run.formats import Encoding
 from restorekit.run.plan import Job
 from restorekit.run.session import EngineName, Request, open_session
 from restorekit.run.settings import OnChange, RunReport, Settings
-from restorekit.run.side_images import reading_parameters, readings
+from restorekit.run.side_images import readings
 
 
 def restore_folder(
@@ -75,7 +75,7 @@ def restore_folder(
     recipe = _recipe(recipe)
     check_samples(recipe, samples)
     seed = new_seed() if seed is None else check_seed(seed, recipe.name)
-    reading = {name: options.pop(name) for p in recipe.side_images for name in reading_parameters(p) if name in options}
+    reading = take_readings(recipe, options)
     encoding = Encoding(output_quality, lossless)
     request = Request(
         recipe,

@@ -67,14 +67,14 @@ def readings(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Reading]:
     found = {}
     for name in (parameter.name for parameter in recipe.side_images):
         channel = values.get(f"{name}_channel", DEFAULT.channel)
-        check_channel(channel, _flag(name))
+        check_channel(channel, name.replace("_", "-"))
         found[name] = Reading(bool(values.get(f"invert_{name}")), channel, bool(values.get(f"resize_{name}")))
     return found
 
 
 def read_side_image(path: Path, spec: ImageOption, photo: Photo, name: str, reading: Reading = DEFAULT) -> Tensor:
     """Read the side image of the option `name`; see `fit_side_image`."""
-    return fit_side_image(read_photo(path), spec, photo, name, reading, f"{path}: --{_flag(name)}")
+    return fit_side_image(read_photo(path), spec, photo, name, reading, f"{path}: --{name.replace('_', '-')}")
 
 
 def fit_side_image(
@@ -95,8 +95,9 @@ def fit_side_image(
 
     Raises ImageError if the size differs or the mask cannot be understood.
     """
-    where, flag = where or f"--{_flag(name)}", _flag(name)
-    if spec.same_size:
+    flag, size = name.replace("_", "-"), photo.pixels.shape[:2]
+    where = where or f"--{flag}"
+    if spec.same_size and side.pixels.shape[:2] != size:
         _check_size(side, photo, where, f"--resize-{flag}" if spec.is_mask else "", reading)
     if spec.is_mask:
         values = torch.from_numpy(mask_values(side, reading.channel, where, flag))[None]
@@ -110,19 +111,12 @@ def fit_side_image(
     if not spec.is_mask:
         return values
     _note_inverted(values, where, f"--invert-{flag}", reading.inverted)
-    size = photo.pixels.shape[:2]
     return values if values.shape[-2:] == size else F.adaptive_max_pool2d(values, size)
 
 
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def _check_size(side: Photo, photo: Photo, where: str, option: str, reading: Reading) -> None:
-    """Raise ImageError if a side image has another size than the photo and is not to be resized."""
+    """Raise ImageError unless a side image, which has another size than the photo, is to be resized."""
     (height, width), (photo_height, photo_width) = side.pixels.shape[:2], photo.pixels.shape[:2]
-    if (height, width) == (photo_height, photo_width):
-        return
     found, allowed = f"{where} is {width} x {height}", f"{photo_width} x {photo_height}, the size of the upright photo"
     aspect = width * photo_height / (height * photo_width)
     if not option or not 1 / (1 + ASPECT) < aspect < 1 + ASPECT:

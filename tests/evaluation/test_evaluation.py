@@ -132,5 +132,5 @@ def test_masks_are_read_like_those_of_the_command(tmp_path: Path) -> None:
         masks = inpainting.read_masks([tmp_path])
     assert masks["line"][6, 5][0].tolist() == (marks == 1).tolist()
     Image.fromarray(data.astronaut()[:6, :5]).save(tmp_path / "photo-5x6.png")
-    with pytest.raises(ImageError, match="photo-5x6.png: --mask: "):
+    with pytest.raises(ImageError, match=r"photo-5x6\.png: --mask: "):
         inpainting.read_masks([tmp_path / "photo-5x6.png"])

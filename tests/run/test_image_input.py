@@ -210,6 +210,11 @@ def test_masks_that_are_not_allowed_are_refused(mask: Any, message: str) -> None
         restore(fill, np.zeros((6, 5, 3), np.uint8), PRIOR, mask=mask)
 
 
+def test_an_option_that_is_misspelled_names_the_nearest_one() -> None:
+    with pytest.raises(OptionError, match=r"fill: unknown option 'mask_chanel'. Did you mean 'mask_channel'\?"):
+        restore(fill, np.zeros((6, 5, 3), np.uint8), PRIOR, mask=MASK, mask_chanel="red")
+
+
 def test_number_of_masks_of_a_list_is_checked() -> None:
     with pytest.raises(OptionError, match="fill mask: found 3 images, allowed: 1 or 2"):
         restore(fill, [np.zeros((6, 5, 3), np.uint8)] * 2, PRIOR, mask=[MASK] * 3)
