@@ -8,6 +8,7 @@ The public names are listed in `__init__.pyi`. Each is imported when it is first
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import Any
 
 import lazy_loader
@@ -28,7 +29,8 @@ def __getattr__(name: str) -> Any:
 
     found = recipes().get(name.replace("_", "-"))
     if found is None:
-        raise AttributeError(f"module 'restorekit' has no attribute or recipe {name!r}")
+        message = f"module 'restorekit' has no attribute or recipe {name!r}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])  # Python names a similar one
     return python_function(found)
 
 

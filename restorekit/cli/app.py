@@ -119,7 +119,8 @@ def _run(arguments: list[str]) -> int:
         code = 143 if isinstance(interrupt, Terminated) else 130
     except (RestorekitError, UsageError) as error:
         text = str(error) if isinstance(error, RestorekitError) else getattr(error, "format_message")()  # noqa: B009
-        print(f"error: {text}", file=sys.stderr)
+        # typer prints the kind of exception that rejected a word.
+        print(f"error: {text.replace(': Value error, ', ': ')}", file=sys.stderr)
         if is_debugging():
             traceback.print_exc()
         code = 2 if isinstance(error, OptionError | UsageError) else 1

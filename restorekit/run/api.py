@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from restorekit.core.thread_warnings import record_warnings
 from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
 from restorekit.models.registry import PRIORS
 from restorekit.plugins.discovery import recipes
+from restorekit.run.arguments import check_arguments, python_names, with_python_names
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.folder import sample_seed
 from restorekit.run.image_input import CallerImage, ImageInput, read_image
@@ -28,7 +29,9 @@ from restorekit.run.side_images import file_tables, reading_parameters, readings
 from restorekit.run.side_input import read_side_input
 
 # Number of frames between `_warn` and the call of a recipe's function.
-CALLER = 4
+CALLER = 5
+# Arguments that all recipes share, for messages.
+SHARED = ["prior", "seed", "samples", "device", "precision", "tile"]
 
 
 def python_function(recipe: Recipe) -> Callable[..., Any]:
@@ -41,6 +44,7 @@ def python_function(recipe: Recipe) -> Callable[..., Any]:
 
     function.__name__ = function.__qualname__ = recipe.name.replace("-", "_")
     function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(p.description for p in recipe.parameters)}."
+    function.recipe = recipe  # type: ignore[attr-defined]
     function.__signature__ = signature_of(recipe)  # type: ignore[attr-defined]
     return function
 
@@ -71,8 +75,10 @@ def take_readings(recipe: Recipe, options: dict[str, Any]) -> dict[str, Any]:
     names = [name for p in recipe.side_images for name in reading_parameters(p)]
     known = [p.name for p in recipe.parameters] + names
     for name in options:
+        if name == "model" and name not in known:
+            raise OptionError(f"{recipe.name}: unknown option 'model'; allowed: prior=..., the second argument")
         if name not in known:
-            raise OptionError(unknown("option", name, known, recipe.name))
+            raise OptionError(unknown("option", name, known + SHARED, recipe.name))
     return {name: options.pop(name) for name in names if name in options}
 
 
@@ -104,6 +110,7 @@ def _annotation(parameter: Parameter) -> Any:
     return kinds[type(parameter.spec)] + ("" if parameter.default is not None else " | None")
 
 
+@python_names()
 def restore(
     recipe: Recipe,
     image: ImageInput | Sequence[ImageInput],
@@ -141,6 +148,7 @@ def restore(
     """
     where = recipe.name
     check_samples(recipe, samples)
+    check_arguments(where, device=device, precision=precision, tile=tile)
     if not isinstance(prior, Denoiser | str | Path | None):
         allowed = f"{PRIORS}; options are passed by name, such as sigma=25"
         raise ModelError(f"{where}: the prior is a {type(prior).__name__} ({prior!r:.40}), allowed: {allowed}")
@@ -149,8 +157,9 @@ def restore(
         _warn([RestorekitWarning(f"{where}: seed={seed}")], CALLER - 1)
     seed = check_seed(seed, where)
     count = None
-    if isinstance(image, list | tuple):
-        images, count = [read_image(item, f"{where} image {i}") for i, item in enumerate(image)], len(image)
+    if isinstance(image, list | tuple | Iterator):
+        images, count = [read_image(item, f"{where} image {i}") for i, item in enumerate(image)], 0
+        count = len(images)
     else:
         images = [read_image(image, where)]
     reading = take_readings(recipe, options)
@@ -227,4 +236,5 @@ class _Run:
 def _warn(messages: Sequence[Warning], frames: int = CALLER) -> None:
     """Emit warnings that point at the caller."""
     for message in messages:
+        message.args = (with_python_names(str(message)),)
         warnings.warn(message, stacklevel=frames + 1)

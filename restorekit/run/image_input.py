@@ -15,6 +15,7 @@ from torch import Tensor
 
 from restorekit.errors import ImageError, OptionError
 from restorekit.run.images import from_pillow, read_photo
+from restorekit.run.mirror import is_url
 from restorekit.run.photo import Photo, from_stacked, to_pillow
 
 # What callers pass as an image.
@@ -22,6 +23,8 @@ ImageInput: TypeAlias = Tensor | NDArray[Any] | Image.Image | str | Path
 KINDS = "a tensor (N, 1 or 3, H, W), a NumPy array (H, W) or (H, W, 1 to 4), a PIL image, a path, or a list of these"
 # Largest distance of values from 0, in [-1, 1], of an image with strong noise.
 MAX_ABS = 8.0
+# An array of uint16 whose values are all smaller is probably one of 12 bits or less.
+MIN_DEEP = 4096
 # Fraction of negative values of an array in [0, 1] with strong noise.
 MAX_NEGATIVE = 0.2
 
@@ -70,6 +73,8 @@ def read_image(image: Any, where: str) -> CallerImage:
         photo = from_pillow(image)
         return CallerImage(lambda result: _like_pillow(result, image.mode), list, photo=photo)
     if isinstance(image, str | Path):
+        if is_url(str(image)):
+            raise ImageError(f"{image}: found a URL, allowed: a local file; rk.restore_folder reads URLs")
         path = Path(image)
         if path.is_dir():
             raise ImageError(f"{path}: found a folder, allowed: an image file; rk.restore_folder restores folders")
@@ -110,16 +115,16 @@ def _tensor(image: Tensor, where: str) -> CallerImage:
 
 
 def _array(image: NDArray[Any], where: str) -> CallerImage:
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)) or not image.size:
-        raise OptionError(f"{where}: found an array {image.shape}, allowed: {KINDS}")
-    values = image if image.ndim == 3 else image[..., None]
+    values = with_channels(image, where)
 
     def shaped(result: NDArray[Any]) -> NDArray[Any]:
         return result[..., 0] if image.ndim == 2 and result.shape[2] == 1 else result
 
     if image.dtype in (np.uint8, np.uint16):
-        photo = from_stacked(values)
-        return CallerImage(lambda restored: shaped(restored.stacked()), np.stack, photo=photo)
+        photo, note, largest = from_stacked(values), "", int(image.max())
+        if image.dtype == np.uint16 and 0 < largest < MIN_DEEP:
+            note = f"{where}: no value is above {largest}, but arrays of uint16 are in [0, 65535]"
+        return CallerImage(lambda restored: shaped(restored.stacked()), np.stack, photo=photo, note=note)
     if not np.issubdtype(image.dtype, np.floating):
         raise OptionError(f"{where}: found an array of {image.dtype}, allowed: uint8, uint16, or floats in [0, 1]")
     if values.shape[2] in (2, 4):
@@ -132,6 +137,17 @@ def _array(image: NDArray[Any], where: str) -> CallerImage:
         return shaped(result.astype(image.dtype))
 
     return CallerImage(floats, np.stack, y=y, note=note)
+
+
+def with_channels(image: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return an array (H, W) or (H, W, C) as (H, W, C); OptionError if it has another shape."""
+    shape = image.shape
+    if image.ndim not in (2, 3) or (image.ndim == 3 and shape[2] not in (1, 2, 3, 4)):
+        hint = "; x.transpose(1, 2, 0) moves C to the end" if image.ndim == 3 and shape[0] in (1, 3, 4) else ""
+        raise OptionError(f"{where}: found an array {shape}, allowed: {KINDS}{hint}")
+    if not image.size:
+        raise OptionError(f"{where}: found an empty array {shape}, allowed: one pixel or more")
+    return image if image.ndim == 3 else image[..., None]
 
 
 def _check_floats(values: NDArray[Any], where: str) -> str:

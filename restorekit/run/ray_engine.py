@@ -18,6 +18,8 @@ from restorekit.run.transfer import Transfer
 MAX_TASK = 8
 # Number of tasks per worker in a short run, so that all workers end at about the same time.
 TASKS_PER_WORKER = 4
+# Seconds to wait for the actors of a run that stopped.
+TIMEOUT = 10
 
 
 def run_jobs_on_ray(
@@ -56,7 +58,8 @@ def run_jobs_on_ray(
         started = {}
         if stopped:
             with contextlib.suppress(ray.exceptions.RayError):
-                started = ray.get(attempts.started.remote(), timeout=10)
+                _kill(ray, ray.get(attempts.handles.remote(), timeout=TIMEOUT))
+                started = ray.get(attempts.started.remote(), timeout=TIMEOUT)
     # The workers have ended.
     for folder in folders:
         remove_partial_files(folder)
@@ -109,6 +112,15 @@ def _run_tasks(
     except ray.exceptions.RayError as error:
         return reports, f"Ray: {str(error).splitlines()[0]}"
     return reports, ""
+
+
+def _kill(ray: Any, workers: Sequence[Any]) -> None:
+    """Kill the workers of a run that stopped, and wait until they have ended: they may be restoring other photos."""
+    for worker in workers:
+        ray.kill(worker)
+    for worker in workers:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(worker.__ray_ready__.remote(), timeout=TIMEOUT)
 
 
 def _written(jobs: Sequence[Job], before: Sequence[Sequence[Version]]) -> RunReport:

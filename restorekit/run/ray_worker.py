@@ -94,9 +94,11 @@ class Attempts:
         self._workers, self._starting = workers, 0
         self._unfinished = Counter[tuple[int, ...]]()
         self._versions: dict[int, list[list[Version]]] = {}
+        self._handles: list[Any] = []
 
-    def start_worker(self) -> bool:
-        """Note that a worker starts; return False if too many died before."""
+    def start_worker(self, handle: Any) -> bool:
+        """Note that a worker starts, given its handle; return False if too many died before."""
+        self._handles.append(handle)
         self._starting += 1
         return self._starting <= self._workers + MAX_START_DEATHS
 
@@ -117,6 +119,10 @@ class Attempts:
     def finish_job(self, *key: int) -> None:
         """Note that a worker finished a job."""
         self._unfinished[key] = 0
+
+    def handles(self) -> list[Any]:
+        """Return the handles of all workers."""
+        return self._handles
 
     def started(self) -> dict[int, list[list[Version]]]:
         """Return the versions of the targets of all tasks that were started, by index."""
@@ -149,7 +155,7 @@ class Worker:
         import ray
 
         try:
-            if not ray.get(attempts.start_worker.remote()):
+            if not ray.get(attempts.start_worker.remote(ray.get_runtime_context().current_actor)):
                 raise RestorekitError(START_DIED)
             self._runner = description.runner()
             self._results = Results(self._runner, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import ModelError, OptionError, unknown
 from restorekit.plugins.discovery import recipes
 from restorekit.run.api import check_samples, take_readings
+from restorekit.run.arguments import check_arguments, python_names, texts
 from restorekit.run.engine import Precision
 from restorekit.run.formats import Encoding
 from restorekit.run.plan import Job
@@ -21,8 +21,9 @@ from restorekit.run.settings import OnChange, RunReport, Settings
 from restorekit.run.side_images import readings
 
 
+@python_names()
 def restore_folder(
-    recipe: str | Recipe,
+    recipe: str | Recipe | Callable[..., Any],
     inputs: str | Path | Sequence[str | Path],
     output: str | Path | None = None,
     prior: Denoiser | str | Path | None = None,
@@ -32,7 +33,7 @@ def restore_folder(
     format: str | None = None,
     output_quality: int | None = None,
     lossless: bool | None = None,
-    exclude: Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     on_change: OnChange = "redo",
     overwrite: bool = False,
     batch: int | None = None,
@@ -51,7 +52,7 @@ def restore_folder(
     report, and the others are still restored.
 
     Arguments:
-        recipe: name of a recipe, or the recipe.
+        recipe: name of a recipe, the recipe, or its function, such as `rk.denoise`.
         inputs: photos, folders, patterns and URLs: one or several.
         output: file, folder or URL to write; None for a folder beside the input.
         prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
@@ -73,20 +74,25 @@ def restore_folder(
     ModelError for a prior, and KeyboardInterrupt after the photos in progress were stopped.
     """
     recipe = _recipe(recipe)
+    where = "restore_folder"
     check_samples(recipe, samples)
+    check_arguments(
+        where, output=output, format=format, output_quality=output_quality, lossless=lossless, overwrite=overwrite,
+        batch=batch, device=device, precision=precision, tile=tile, compile=compile, workers=workers, progress=progress,
+    )  # fmt: skip
     seed = new_seed() if seed is None else check_seed(seed, recipe.name)
     reading = take_readings(recipe, options)
     encoding = Encoding(output_quality, lossless)
     request = Request(
         recipe,
-        (inputs,) if isinstance(inputs, str | os.PathLike) else tuple(inputs),
+        texts(inputs, "inputs", where),
         output,
         prior,
         options,
         Settings(seed, batch, overwrite, on_change, readings(recipe, reading), encoding),
         samples,
         format,
-        exclude,
+        texts(exclude, "exclude", where, (str,)),
         device,
         precision,
         tile,
@@ -112,10 +118,13 @@ def restore_folder(
     return report
 
 
-def _recipe(recipe: str | Recipe) -> Recipe:
+def _recipe(recipe: Any) -> Recipe:
+    recipe = getattr(recipe, "recipe", recipe)  # of a function such as `rk.denoise`
     if isinstance(recipe, Recipe):
         return recipe
     found = recipes()
+    if not isinstance(recipe, str):
+        raise OptionError(f"restore_folder: found a {type(recipe).__name__}, allowed: a recipe, or its name")
     if recipe not in found:
         raise OptionError(unknown("recipe", str(recipe), found, "restore_folder"))
     return found[recipe]

@@ -50,7 +50,7 @@ class Settings:
         return self.readings.get(name, DEFAULT)
 
 
-@dataclass
+@dataclass(repr=False)
 class RunReport:
     """The outcome of a run.
 
@@ -74,6 +74,13 @@ class RunReport:
     stopped: str = ""
     seed: int | None = None
     _known_notes: set[str] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        counts = len(self.restored), len(self.skipped), len(self.kept), len(self.failed)
+        names = "restored", "skipped", "kept", "failed"
+        found = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+        stopped = f", stopped: {self.stopped}" if self.stopped else ""
+        return f"<RunReport: {found}{stopped}>"
 
     @property
     def restored(self) -> list[Path]:

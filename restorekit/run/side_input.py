@@ -13,7 +13,7 @@ from torch import Tensor
 
 from restorekit.core.options import ImageOption, Parameter
 from restorekit.errors import OptionError
-from restorekit.run.image_input import CallerImage
+from restorekit.run.image_input import CallerImage, with_channels
 from restorekit.run.images import from_pillow
 from restorekit.run.photo import Photo, from_stacked
 from restorekit.run.side_images import Reading, fit_side_image, read_side_image
@@ -40,7 +40,7 @@ def read_side_input(side: Any, parameter: Parameter, image: CallerImage, reading
     if isinstance(side, Image.Image):
         return fit_side_image(from_pillow(side), spec, reference, name, reading, where)
     if isinstance(side, np.ndarray):
-        side = _values(side, spec.channels, where)
+        side = _values(side, spec, where)
     if isinstance(side, Photo):
         return fit_side_image(side, spec, reference, name, reading, where)
     if not isinstance(side, Tensor) or side.ndim != 4 or not side.numel():
@@ -50,17 +50,22 @@ def read_side_input(side: Any, parameter: Parameter, image: CallerImage, reading
     return _checked(side, spec, image, where, inverted=reading.inverted)
 
 
-def _values(side: NDArray[Any], channels: int, where: str) -> Photo | Tensor:
+def _values(side: NDArray[Any], spec: ImageOption, where: str) -> Photo | Tensor:
     """Return an array as a photo, or floats as a tensor (1, channels, H, W)."""
-    if side.ndim not in (2, 3) or (side.ndim == 3 and side.shape[2] not in (1, 2, 3, 4)) or not side.size:
-        raise OptionError(f"{where}: found an array {side.shape}, allowed: (H, W) or (H, W, 1 to 4)")
-    values = side if side.ndim == 3 else side[..., None]
+    values = with_channels(side, where)
     if side.dtype == bool:
         return from_stacked(values.astype(np.uint8) * np.uint8(255))
     if side.dtype in (np.uint8, np.uint16):
         return from_stacked(values)
     if not np.issubdtype(side.dtype, np.floating):
         raise OptionError(f"{where}: found an array of {side.dtype}, allowed: bool, uint8, uint16, or floats in [0, 1]")
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):
+        convert = "; x / 255 converts 0 to 255" if 1 < high <= 255 and low >= 0 else ""
+        raise OptionError(f"{where}: found values from {low:.4g} to {high:.4g}, allowed: [0, 1]{convert}")
+    if spec.is_mask:  # the rules for files, which refuse a photo, hold for 16 bits
+        return from_stacked((values * 65535).round().astype(np.uint16))
+    channels = spec.channels
     tensor = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), np.float32))[None]
     if tensor.shape[1] == channels:
         return tensor
@@ -74,7 +79,8 @@ def _checked(side: Tensor, spec: ImageOption, image: CallerImage, where: str, *,
         shape = f"({'1 or ' * (len(image) > 1)}{len(image)}, {', '.join(map(str, allowed))})"
         raise OptionError(f"{where}: found {tuple(side.shape)}, allowed: {shape}")
     if not (side.is_floating_point() or side.dtype == torch.bool):
-        raise OptionError(f"{where}: found a tensor of {side.dtype}, allowed: bool, or floats in [0, 1]")
+        convert = "; x > 127 or x / 255 converts it" if side.dtype == torch.uint8 else ""
+        raise OptionError(f"{where}: found a tensor of {side.dtype}, allowed: bool, or floats in [0, 1]{convert}")
     values = side.detach().float()
     low, high = (float(value) for value in values.aminmax())
     if not (low >= 0 and high <= 1):

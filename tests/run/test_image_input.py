@@ -124,7 +124,8 @@ def test_a_folder_names_the_function_for_folders(tmp_path: Path) -> None:
         (np.full((4, 4), np.inf), "not finite"),
         (np.zeros((4, 4, 4)), "floats with alpha"),
         (np.zeros((2, 4, 4, 3), np.uint8), r"an array \(2, 4, 4, 3\)"),
-        (np.zeros((0, 4, 3), np.uint8), "an array"),
+        (np.zeros((0, 4, 3), np.uint8), "an empty array"),
+        (np.zeros((3, 8, 8), np.uint8), r"x.transpose\(1, 2, 0\) moves C to the end"),
         (object(), "found object, allowed: a tensor"),
         (7, "found int"),
     ],
@@ -149,6 +150,40 @@ def test_values_of_another_range_are_reported_at_the_line_of_the_caller(image: A
 
 
 @pytest.mark.parametrize("image", [torch.zeros(1, 3, 8, 8), torch.randn(1, 3, 8, 8) * 1.5, np.zeros((8, 8, 3))])
+def test_arrays_of_12_bits_are_reported() -> None:
+    image = np.linspace(0, 4095, 48).reshape(4, 4, 3).astype(np.uint16)
+    with pytest.warns(RestorekitWarning, match=r"no value is above 4095, but arrays of uint16 are in \[0, 65535\]"):
+        restore(keep, image, PRIOR)
+
+
+def test_urls_name_the_function_that_reads_them() -> None:
+    with pytest.raises(ImageError, match=r"^s3://a/b.png: found a URL, .* rk.restore_folder reads URLs"):
+        restore(keep, "s3://a/b.png", PRIOR)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": torch.float32}, "keep precision: found torch.float32, allowed: 'auto', 'float32' or 'bfloat16'"),
+        ({"tile": "64"}, "keep tile: found '64', allowed: an integer >= 1, or None"),
+        ({"tile": 3}, "^tile: found 3"),
+        ({"device": "gpu"}, "^device: unknown device 'gpu'"),
+        ({"model": "ddpm-photo"}, "keep: unknown option 'model'; allowed: prior=..., the second argument"),
+        ({"sed": 3}, "keep: unknown option 'sed'. Did you mean 'seed'?"),
+    ],
+)
+def test_messages_name_the_arguments_of_python(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as found:
+        restore(keep, torch.zeros(1, 3, 4, 4), PRIOR, **options)
+    assert message.lstrip("^") in str(found.value)
+    assert not message.startswith("^") or str(found.value).startswith(message[1:])
+
+
+def test_iterators_are_lists() -> None:
+    images = [np.full((4, 4, 3), value, np.uint8) for value in (1, 2)]
+    assert [result[0, 0, 0] for result in restore(keep, iter(images), PRIOR)] == [1, 2]
+
+
 def test_usual_values_are_not_reported(image: Any) -> None:
     restore(keep, image, PRIOR)
 
@@ -202,7 +237,9 @@ def test_masks_may_be_arrays(mask: Any) -> None:
         (torch.tensor(MASK[None, None]), "torch.uint8, allowed: bool, or floats"),
         (MASK[None, None], "found an array"),
         ([MASK, MASK], "found list"),
-        (MASK[:-1] > 0, "5 x 5"),
+        (MASK[:-1] > 0, r"5 x 5, allowed: 5 x 6.*resize_mask|5 x 5, allowed: 5 x 6"),
+        (np.linspace(0, 1, 30).reshape(6, 5), "most pixels are neither black nor white"),
+        (np.full((6, 5), np.nan), "found values from nan"),
     ],
 )
 def test_masks_that_are_not_allowed_are_refused(mask: Any, message: str) -> None:

@@ -176,7 +176,11 @@ def start_worker(folder: Callable[..., Folder], monkeypatch: pytest.MonkeyPatch)
     """Start a worker in this process; returns what it returns for a task without jobs."""
     photos = folder()
     monkeypatch.chdir(photos.path)
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=lambda value: value))
+    monkeypatch.setitem(
+        sys.modules,
+        "ray",
+        SimpleNamespace(get=lambda value: value, get_runtime_context=lambda: SimpleNamespace(current_actor=None)),
+    )
 
     def start(attempts: Attempts, model: str = "model") -> object:
         description = describe(photos.recipe, model, {}, device="cpu")
@@ -196,10 +200,10 @@ def test_workers_that_die_while_they_start_end_the_run(start_worker: Callable[..
     attempts = Attempts(2)
     for _ in range(2):
         for _ in range(MAX_START_DEATHS + 1):
-            attempts.start_worker()
+            attempts.start_worker(None)
         assert isinstance(start_worker(attempts), RunReport)
     for _ in range(MAX_START_DEATHS + 2):
-        attempts.start_worker()
+        attempts.start_worker(None)
     assert str(start_worker(attempts)) == START_DIED
 
 

@@ -109,10 +109,25 @@ def test_digest_of_a_wrapper_depends_on_its_parts(tmp_path: Path) -> None:
         (("denoise", "a.png"), {"seed": -1}, OptionError, "denoise seed: found -1, allowed: an integer >= 0"),
         (("denoise", "a.png"), {"samples": 0}, OptionError, "denoise samples: found 0"),
         (("dejpeg", "a.png"), {"samples": 2}, OptionError, "dejpeg samples: found 2, allowed: 1"),
-        (("denoise", "a.png"), {"workers": 2}, OptionError, "--workers requires --engine ray"),
+        (("denoise", "a.png"), {"workers": 2}, OptionError, "workers requires engine ray"),
         (("denoise", "a.png"), {"engine": "spark"}, OptionError, "engine: found 'spark', allowed: local, ray"),
         (("denoise", "a.png"), {"on_change": "x"}, OptionError, "on_change: found 'x', allowed: redo, keep, fail"),
         (("denoise", "a.png", None, 25), {}, ModelError, "the prior is a int"),
+        ((3, "a.png"), {}, OptionError, "restore_folder: found a int, allowed: a recipe, or its name"),
+        (
+            ("denoise", None),
+            {},
+            OptionError,
+            "restore_folder inputs: found NoneType, allowed: a path or a list of paths",
+        ),
+        (("denoise", ["a.png", 3]), {}, OptionError, "restore_folder inputs: found int"),
+        (("denoise", "a.png", 3), {}, OptionError, "restore_folder output: found 3, allowed: a path, a URL, or None"),
+        (("denoise", "a.png"), {"exclude": [3]}, OptionError, "restore_folder exclude: found int"),
+        (("denoise", "a.png"), {"overwrite": "no"}, OptionError, "overwrite: found 'no', allowed: True or False"),
+        (("denoise", "a.png"), {"batch": 0}, OptionError, "batch: found 0, allowed: an integer >= 1, or None"),
+        (("denoise", "a.png"), {"output_quality": "90"}, OptionError, "output_quality: found '90'"),
+        (("denoise", "a.png"), {"format": 3}, OptionError, "format: found 3"),
+        (("denoise", "a.png"), {"progress": None}, OptionError, "progress: found None, allowed: a function"),
         (("denoise", "a.png", None, GaussianPrior()), {"engine": "ray"}, ModelError, "allowed with engine='ray'"),
     ],
 )
@@ -122,6 +137,13 @@ def test_wrong_arguments_are_one_line(arguments, options, error, message, photos
         rk.restore_folder(*arguments, **options, **QUICK)
     assert message in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_function_names_its_recipe_and_a_text_is_one_pattern(photos: Path, tmp_path: Path) -> None:
+    prior = GaussianPrior()
+    report = rk.restore_folder(rk.denoise, photos, tmp_path / "out", prior, exclude="raw/*", sigma=20, **QUICK)
+    assert [path.name for path in report.results] == ["a.png", "b.png"]
+    assert repr(report) == "<RunReport: 2 restored, 0 skipped, 0 kept, 0 failed>"
 
 
 def test_ctrl_c_reaches_the_caller(photos: Path, tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def test_result_of_wrong_shape_is_refused() -> None:
         ((2, 3, 5, 7), {"size": half}, r"\(2, 3, 2, 3\)"),
     ]:
         found = ", ".join(map(str, shape))
-        with pytest.raises(RestorekitError, match=rf"recipe returning: returned shape \({found}\), allowed: .*{allowed}"):
+        with pytest.raises(
+            RestorekitError, match=rf"recipe returning: returned shape \({found}\), allowed: .*{allowed}"
+        ):
             returning(shape, **stated)
 
 
