@@ -46,7 +46,7 @@ def list_plugins(
     if as_json:
         print(json.dumps({"plugins": [_record(plugin) for plugin in plugins()]}, indent=2))
         return
-    rows = [[p.name, f"{p.distribution} {p.version}", p.state, p.error or _contents(p)] for p in plugins()]
+    rows = [[p.name, f"{p.distribution} {p.version}", p.state, p.error or p.note or _contents(p)] for p in plugins()]
     print_table(["name", "distribution", "state", "contents"], rows)
 
 
@@ -76,8 +76,10 @@ def info(name: Name) -> None:
     plugin = plugin_named(name)
     print(f"{plugin.name} of {plugin.distribution} {plugin.version}: {plugin.state}")
     print_table(["", ""], [*_metadata(plugin).items(), *_objects(plugin)])
+    if plugin.note:
+        print(plugin.note)
     if plugin.error:
-        print(f"error: {plugin.error}\n{plugin.trace}")
+        print(f"error: {plugin.error}\n{plugin.trace}".rstrip())
 
 
 def _metadata(plugin: Plugin) -> dict[str, str]:
@@ -110,7 +112,8 @@ def _location(plugin: Plugin) -> str:
     module = sys.modules.get(plugin.module)
     if module is not None and module.__file__:
         return module.__file__
-    spec = importlib.util.find_spec(plugin.module.partition(".")[0])
+    top_level = plugin.module.partition(".")[0]
+    spec = importlib.util.find_spec(top_level) if top_level else None
     return spec.origin if spec is not None and spec.origin else "not found"
 
 
@@ -131,17 +134,26 @@ def doctor(
 ) -> None:
     """Import and check every plugin in a separate process; the exit code is 1 if a check fails."""
     selected = [plugin_named(name)] if name is not None else [p for p in plugins() if p.state != "not selected"]
-    failed, found = 0, []
-    for plugin, finding in _findings(selected, timeout, only=name is not None):
-        failed += finding.error is not None
-        found.append({"plugin": plugin.name, **asdict(finding)})
-        status = "failed" if finding.error is not None else "ok" if finding.skipped is None else "skipped"
-        text = finding.error or finding.skipped
-        if not as_json:
-            print(f"{status:7} {plugin.name}  {finding.check}{'' if text is None else f': {text}'}")
+    found: list[dict[str, Any]] = []
+    try:
+        for plugin, finding in _findings(selected, timeout, only=name is not None):
+            found.append({"plugin": plugin.name, **asdict(finding)})
+            if not as_json:
+                print(_finding_line(plugin, finding))
+    except KeyboardInterrupt as interrupt:  # typer ends a command without a message
+        print(str(interrupt) or "interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+    failed = sum(record["error"] is not None for record in found)
     print(json.dumps(found, indent=2) if as_json else f"doctor: {len(selected)} plugins, {failed} failed checks")
     if failed:
         raise typer.Exit(1)
+
+
+def _finding_line(plugin: Plugin, finding: Finding) -> str:
+    """Return the line of a check."""
+    status = "failed" if finding.error is not None else "ok" if finding.skipped is None else "skipped"
+    text = finding.error or finding.skipped
+    return f"{status:7} {plugin.name}  {finding.check}{'' if text is None else f': {text}'}"
 
 
 def _findings(selected: Sequence[Plugin], timeout: float, *, only: bool) -> Iterator[tuple[Plugin, Finding]]:

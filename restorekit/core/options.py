@@ -152,6 +152,34 @@ class Parameter:
         default = "" if self.required else f", default {self.default}"
         return f"{self.name} ({self.allowed}{default})"
 
+    @property
+    def help(self) -> str:
+        """The help of its option, the allowed values and the default, as sentences in one line."""
+        default = "" if self.required or self.default is None else f"Default: {self.default}."
+        return " ".join(filter(None, (self.spec.help.strip(), f"Allowed: {self.allowed}.", default)))
+
+    def check_default(self, where: str) -> None:
+        """Raise TypeError if the default of a number, a word or a flag is not an allowed value.
+
+        where: start of the error message.
+        """
+        if not isinstance(self.spec, Option) or self.required or self.default is None:
+            return
+        if not self._allows_default():
+            raise TypeError(f"{where}: default {self.default!r}, allowed: {self.allowed}")
+
+    def _allows_default(self) -> bool:
+        if isinstance(self.default, bool) or self.kind is bool:
+            return self.kind is bool and isinstance(self.default, bool)
+        if isinstance(self.default, str):
+            return self.default in self.words
+        try:
+            # As text, because `validate` returns the default itself unchecked.
+            self.validate(f" {self.default} ", "")
+        except OptionError:
+            return False
+        return True
+
     def validate(self, value: Any, where: str) -> Any:
         """Return the value of an option, converted from text if necessary; OptionError lists what is allowed."""
         if (

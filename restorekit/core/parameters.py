@@ -62,6 +62,9 @@ def _parameter(where: str, parameter: inspect.Parameter, hint: Any, text: str) -
 
     hint: its type; None without an annotation. text: its description in the docstring, used if its option has none.
     """
+    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        allowed = "one keyword-only parameter with a type for every option"
+        raise TypeError(f"{where}: found {parameter.replace(annotation=parameter.empty)}, allowed: {allowed}")
     where = f"{where}: parameter {parameter.name!r}"
     if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         raise TypeError(f"{where} is not keyword-only; allowed: options after a bare *")
@@ -81,7 +84,9 @@ def _parameter(where: str, parameter: inspect.Parameter, hint: Any, text: str) -
     if kind is None or (parameter.default is inspect.Parameter.empty and kind is bool):
         raise TypeError(f"{where}: allowed types: {TYPES}")
     choices = get_args(annotation) if kind is int and get_origin(annotation) is Literal else ()
-    return Parameter(name, spec, kind, words, parameter.default, choices, annotation)
+    found = Parameter(name, spec, kind, words, parameter.default, choices, annotation)
+    found.check_default(where)
+    return found
 
 
 def _spec(hint: Any, where: str) -> Spec:

@@ -84,6 +84,10 @@ class Recipe:
         """The docstring of the function, without indentation and without the sections on parameters and results."""
         return split_docstring(inspect.getdoc(self.function) or "")[0]
 
+    def describe_options(self) -> str:
+        """Return one line per parameter, "name: help", with the allowed values and the default."""
+        return "\n".join(f"{parameter.name}: {parameter.help}" for parameter in self.parameters)
+
     @property
     def position(self) -> tuple[Path, int] | None:
         """File and first line of the function; None if they are unknown."""
@@ -148,8 +152,11 @@ def recipe(
 
     An option may be named `noise_`, with a trailing underscore in the function only: it is `--noise` on the command
     line, and y, prior and noise are then passed by position. See `Recipe` for the arguments. Raises TypeError if the
-    signature is not that of a recipe.
+    signature is not that of a recipe, or if the default of an option is not one of its allowed values.
     """
+    if not isinstance(name, str):
+        found = getattr(name, "__name__", repr(name))
+        raise TypeError(f'recipe {found}: the decorator has no name, allowed: @rk.recipe("name")')
     if not NAME.fullmatch(name):
         raise TypeError(f"recipe {name!r}: allowed: lower-case words joined by hyphens")
 

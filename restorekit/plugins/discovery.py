@@ -45,11 +45,12 @@ class Plugin:
     Attributes:
         name: name of the entry point.
         distribution, version: name and version of its distribution; "unknown" if its metadata does not contain them.
-        module: name of the module that the entry point refers to.
+        module: name of the module that the entry point refers to; all of its value if that is malformed.
         entry: the entry point.
         requirements: the requirements of the distribution, as its metadata states them.
         state: "ok", "failed", or "not selected" by `RESTOREKIT_PLUGINS`.
         recipes, priors, solvers: what the plugin registers.
+        note: why it registers nothing although loading succeeded, in one line; None otherwise.
         error: why loading failed, in one line; None otherwise.
         trace: a short traceback of the failure.
     """
@@ -64,6 +65,7 @@ class Plugin:
     recipes: list[Recipe] = field(default_factory=list)
     priors: list[PriorFamily] = field(default_factory=list)
     solvers: list[Solver] = field(default_factory=list)
+    note: str | None = None
     error: str | None = None
     trace: str = ""
 
@@ -152,7 +154,7 @@ def warn_about_broken_plugins() -> None:
     for plugin in found:
         if plugin.error:
             print(f"warning: plugin {plugin.name} of {plugin.distribution}: {plugin.error}", file=sys.stderr)
-            if is_debugging():
+            if is_debugging() and plugin.trace:
                 print(plugin.trace, file=sys.stderr)
 
 
@@ -182,12 +184,12 @@ def _plugins(selection: str | None, importing: bool) -> tuple[Plugin, ...]:
 
 
 def _unloaded(entry: EntryPoint) -> Plugin:
-    dist = entry.dist
-    if dist is None:
-        return Plugin(entry.name, "unknown", "unknown", entry.module, entry)
-    metadata = dist.metadata  # parsed from the file at every access
-    requirements = tuple(metadata.get_all("Requires-Dist") or ())
-    return Plugin(entry.name, metadata["Name"], metadata["Version"], entry.module, entry, requirements)
+    # The attribute `module` of a malformed entry point raises AttributeError.
+    dist, module = entry.dist, entry.module if entry.pattern.match(entry.value) else entry.value
+    metadata = None if dist is None else dist.metadata  # parsed from the file at every access
+    values = {field: metadata and metadata.get_all(field) for field in ("Name", "Version", "Requires-Dist")}
+    name, version = ((values[field] or ["unknown"])[0] for field in ("Name", "Version"))
+    return Plugin(entry.name, name, version, module, entry, tuple(values["Requires-Dist"] or ()))
 
 
 def _same(one: str, other: str) -> bool:
@@ -220,6 +222,8 @@ def _load(manager: pluggy.PluginManager, plugin: Plugin, owners: dict[tuple[str,
         return
     plugin.recipes, plugin.priors, plugin.solvers = registered
     items: list[Recipe | PriorFamily | Solver] = [*plugin.recipes, *plugin.priors, *plugin.solvers]
+    if not items:
+        plugin.note = f"registers nothing: {hooks.why_nothing(manager, manager.get_plugin(key))}"
     for item in items:
         owners[type(item).__name__, item.name] = f"{plugin.name} of {plugin.distribution}"
 
@@ -228,6 +232,9 @@ def _registered(
     manager: pluggy.PluginManager, plugin: Plugin, key: str, owners: dict[tuple[str, str], str]
 ) -> tuple[list[Recipe], list[PriorFamily], list[Solver]]:
     """Import the module of a plugin, call its hooks, and return what they register."""
+    if not plugin.entry.pattern.match(plugin.entry.value):
+        found = f"found the entry point {plugin.name} = {plugin.entry.value}"
+        raise RestorekitError(f"{found}, allowed: a module, such as package.module")
     if not plugin.is_builtin:
         check_requirements(plugin.distribution, plugin.version, plugin.requirements)
     module = plugin.entry.load()
@@ -240,7 +247,7 @@ def _registered(
 
         def register(item: T) -> None:
             if not isinstance(item, kind):
-                raise TypeError(f"{hook}: found {item!r}, allowed: register({label})")
+                raise TypeError(f"{hook}: found {hooks.describe(item, hook)}, allowed: register({label})")
             owner = owners.get((kind.__name__, item.name))
             if owner or item.name in [previous.name for previous in added]:
                 raise RestorekitError(f"{label} {item.name!r} is already registered by {owner or 'this plugin'}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 import pluggy
 
@@ -45,6 +46,21 @@ def register_solvers(register: Callable[[Solver], None]) -> None:
 
     Every recipe with a `SolverOption` then accepts its name.
     """
+
+
+def describe(item: Any, hook: str) -> str:
+    """Return what a hook registers instead of an object of its kind, for a message."""
+    if isinstance(item, FunctionType) and hook == register_recipes.__name__:
+        return f"the function {item.__name__}, which is not decorated with @rk.recipe(NAME)"
+    return repr(item)
+
+
+def why_nothing(manager: pluggy.PluginManager, plugin: Any) -> str:
+    """Return why a plugin registers nothing: it has no hooks, or none of them calls `register`."""
+    names = [caller.name for caller in manager.get_hookcallers(plugin) or ()]
+    if not names:
+        return "no function is decorated with @rk.hookimpl"
+    return f"no call of register(...) in {', '.join(sorted(names))}"
 
 
 def check_hooks(manager: pluggy.PluginManager, module: ModuleType) -> None:

@@ -38,7 +38,7 @@ class PluginError(Exception):
     Attributes:
         text: type and message of the exception, one line; of a RestorekitError only the message.
         file, line: last position in the code of the plugin, not in a library; "" and 0 if unknown.
-        trace: a short traceback.
+        trace: a short traceback with the frames of the plugin; "" if there are none.
     """
 
     def __init__(self, error: BaseException, files: Sequence[Path] = ()) -> None:
@@ -51,14 +51,27 @@ class PluginError(Exception):
         if isinstance(error, SyntaxError) and error.filename and error.lineno:
             positions.append((error.filename, error.lineno))
         owners = [str(file) for file in files] or [file for file, _ in positions[:1]]
-        plugin_positions = [(file, line) for file, line in positions if any(_in_same_package(o, file) for o in owners)]
+        plugin_positions = [(file, line) for file, line in positions if _is_in(file, owners)]
         self.file, self.line = plugin_positions[-1] if plugin_positions else ("", 0)
-        self.trace = "".join(traceback.format_list(frames[-FRAMES:])).rstrip()
+        self.trace = _short_traceback(error, [frame for frame in frames if _is_in(frame.filename, owners)])
         super().__init__(f"{self.text} ({self.file}, line {self.line})" if self.file else self.text)
 
 
 def _is_external(file: str) -> bool:
     return not file.startswith("<frozen") and not any(folder in Path(file).parents for folder in INTERNAL)
+
+
+def _short_traceback(error: BaseException, frames: Sequence[traceback.FrameSummary]) -> str:
+    """Return the last of these frames and, for a syntax error, the line of code with a mark."""
+    lines = traceback.format_list(frames[-FRAMES:])
+    if isinstance(error, SyntaxError):
+        lines += traceback.format_exception_only(error)[:-1]
+    return "".join(lines).rstrip()
+
+
+def _is_in(file: str, owners: Sequence[str]) -> bool:
+    """Return True if a file is one of these files or in the package of one."""
+    return any(_in_same_package(owner, file) for owner in owners)
 
 
 def _in_same_package(first: str, file: str) -> bool:

@@ -22,6 +22,7 @@ from restorekit.plugins.discovery import recipes
 from restorekit.run.arguments import check_arguments, python_names, with_python_names
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.folder import sample_seed
+from restorekit.run.function_docs import function_docstring
 from restorekit.run.image_input import CallerImage, ImageInput, read_image
 from restorekit.run.restoration import restore_photo
 from restorekit.run.runner import Runner
@@ -43,7 +44,7 @@ def python_function(recipe: Recipe) -> Callable[..., Any]:
         return restore(recipe, image, prior, **options)
 
     function.__name__ = function.__qualname__ = recipe.name.replace("-", "_")
-    function.__doc__ = f"{recipe.doc}\n\nOptions: {', '.join(p.description for p in recipe.parameters)}."
+    function.__doc__ = function_docstring(recipe)
     function.recipe = recipe  # type: ignore[attr-defined]
     function.__signature__ = signature_of(recipe)  # type: ignore[attr-defined]
     return function

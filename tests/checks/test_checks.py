@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import restorekit as rk
 from restorekit.builtin.complete import complete
+from restorekit.checks.recipes import recipe_checks
 from restorekit.core.noise import ImageNoise
 from restorekit.core.operators import Masking
 from restorekit.plugins.discovery import recipes
@@ -83,20 +85,30 @@ def test_a_recipe_that_enlarges_must_declare_its_size() -> None:
         check_recipe(recipe)
 
 
-@pytest.mark.parametrize(
-    ("hint", "default", "message"),
-    [
-        (Annotated[float, rk.Option("Much.", max=1)], 2.0, "default 2.0, allowed: a number <= 1"),
-        (Annotated[int, rk.Option("Much.")], 2.5, "default 2.5, allowed: an integer"),
-        (Annotated[Literal["a", "b"], rk.Option("Which.")], "c", "default 'c', allowed: a, b"),
-        (Annotated[float | Literal["auto"], rk.Option("Much.")], "best", "default 'best'"),
-        (Annotated[bool, rk.Option("Whether.")], 1, "default 1, allowed: true or false"),
-        (Annotated[float, rk.Option(" ")], 1.0, "no help; allowed: one sentence"),
-    ],
-)
-def test_an_invalid_default_is_reported(hint: Any, default: Any, message: str) -> None:
-    with pytest.raises(AssertionError, match=message):
-        check_recipe(make_recipe(lambda y, p, n: y, hint, default))
+def test_an_option_without_help_is_reported() -> None:
+    with pytest.raises(AssertionError, match="no help; allowed: one sentence"):
+        check_recipe(make_recipe(lambda y, p, n: y, Annotated[float, rk.Option(" ")], 1.0))
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1.5, True), (127.5, False)])
+def test_a_result_in_the_range_of_8_bits_is_reported(factor: float, passes: bool) -> None:
+    recipe = make_recipe(lambda y, p, n: (y + 1) * factor)
+    if passes:
+        check_recipe(recipe)
+        return
+    with pytest.raises(AssertionError, match=r"% of the values are outside \[-2, 2\] \(mean .*allowed: images in"):
+        check_recipe(recipe)
+
+
+def test_values_that_are_not_finite_have_no_second_cause() -> None:
+    errors = {}
+    for check in recipe_checks(make_recipe(lambda y, p, n: y * float("nan"))):
+        with contextlib.suppress(AssertionError):
+            check.run()
+            continue
+        errors[check.name] = True
+    assert {"photo", "grey", "odd size"} <= set(errors)
+    assert not {"seed", "batch"} & set(errors)
 
 
 class Shifted(Masking):

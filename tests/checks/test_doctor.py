@@ -64,6 +64,15 @@ def test_all_plugins_are_imported_in_one_process(install) -> None:
     assert doctor.examine_together(None, timeout=0.001) == {}
 
 
+def test_an_interrupted_doctor_ends_with_a_line(install, restorekit, monkeypatch) -> None:
+    def examine(plugin: discovery.Plugin, timeout: float) -> list[doctor.Finding]:
+        raise KeyboardInterrupt
+
+    install(light=GOOD)
+    monkeypatch.setattr("restorekit.cli.plugin_commands.examine", examine)
+    assert restorekit("plugins", "doctor", "light") == (130, "", "interrupted\n")
+
+
 def test_a_newer_restorekit_is_required(install, tmp_path: Path) -> None:
     install(light=GOOD)
     metadata = tmp_path / "dist_light-1.2.dist-info" / "METADATA"

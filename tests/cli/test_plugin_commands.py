@@ -162,7 +162,7 @@ def test_doctor_reports_what_is_wrong(install) -> None:
     operators = "\n\ndef operators():\n    import torch\n    return [(Wrong(torch.ones(1, 1, 4, 4)), (1, 3, 4, 4))]\n"
     install(
         slip=SLIP,
-        wrong=GOOD.replace('"lighten"', '"wrong"').replace("= 0.5", "= -1") + operator + operators,
+        wrong=GOOD.replace('"lighten"', '"wrong"').replace('"Amount."', '""') + operator + operators,
         flat=PRIORS,
         inverse=SOLVERS.replace("return operator", "import torch; return torch.rand(1, 3, 24, 24) + operator"),
         broken=BROKEN,
@@ -172,7 +172,7 @@ def test_doctor_reports_what_is_wrong(install) -> None:
     assert "NameError: name 'amuont' is not defined" in str(slip["recipe lighten: photo"])
     assert "slip_module.py, line 9)" in str(slip["recipe lighten: photo"])
     wrong = findings_of("wrong", "dist-wrong")
-    assert "option amount: default -1, allowed: a number >= 0" in str(wrong["recipe wrong: options"])
+    assert "option amount: no help; allowed: one sentence" in str(wrong["recipe wrong: options"])
     assert "A A^+ A x and A x" in str(wrong["operator Wrong on 1 x 3 x 4 x 4"])
     assert "ValueError" in str(findings_of("flat", "dist-flat")["prior family flat: rejects unknown names"])
     assert "two results differ" in str(findings_of("inverse", "dist-inverse")["solver inverse: reproducible"])

@@ -93,6 +93,29 @@ def test_ranges_are_described(spec: Option, expected: str) -> None:
     assert (parameter.range, parameter.allowed) == (expected, f"a number {expected}".strip())
 
 
+def test_options_are_described_with_help_range_and_default() -> None:
+    assert plain.describe_options().splitlines() == [
+        "mask: White marks the pixels. Allowed: an image with 1 channel.",
+        "hint: Another image. Allowed: an image with 1 channel.",
+        "rounds: Number of rounds. Allowed: an integer. Default: 3.",
+        "strength: How much of it. Allowed: a number from 0 to 1. Default: 0.5.",
+        "mode: Allowed: fast, exact. Default: fast.",
+        "level: Allowed: a number, or auto. Default: auto.",
+        "noise: Whether to add noise. Allowed: true or false. Default: False.",
+        "other: Help of the option. Allowed: an integer. Default: 1.",
+    ]
+
+
+def test_a_decorator_without_a_name_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r'recipe plain_function: the decorator has no name, allowed: @rk.recipe\("name"'
+    ):
+
+        @recipe
+        def plain_function(y, prior, noise):
+            """Doc."""
+
+
 def untyped(y, prior, noise, *, a=2):
     """Doc."""
 
@@ -109,6 +132,38 @@ def no_option(y, prior, noise, *, a: Annotated[int, Option] = 1):
     """Doc."""
 
 
+def below(y, prior, noise, *, a: Annotated[float, Option(min=0, max=1)] = 2):
+    """Doc."""
+
+
+def fraction(y, prior, noise, *, a: int = 2.5):
+    """Doc."""
+
+
+def other_word(y, prior, noise, *, a: Literal["b", "c"] = "d"):
+    """Doc."""
+
+
+def other_number(y, prior, noise, *, a: Literal[2, 4] = 3):
+    """Doc."""
+
+
+def word_or_number(y, prior, noise, *, a: float | Literal["auto"] = "best"):
+    """Doc."""
+
+
+def flag(y, prior, noise, *, a: bool = 1):
+    """Doc."""
+
+
+def any_option(y, prior, noise, **kwargs: int):
+    """Doc."""
+
+
+def any_value(y, prior, noise, *args, a: int = 1):
+    """Doc."""
+
+
 def unknown_name(y, prior, noise, *, a: Nowhere = 1):  # noqa: F821
     """Doc."""
 
@@ -120,6 +175,17 @@ def unknown_name(y, prior, noise, *, a: Nowhere = 1):  # noqa: F821
         (required, "recipe 'a': parameter 'a' has no type; allowed: an annotation, such as a: float$"),
         (wrong_type, "recipe 'a': parameter 'a': allowed types: int, float, .* Tensor"),
         (no_option, "recipe 'a': parameter 'a' has no option; allowed: a plain type, or Annotated"),
+        (below, "recipe 'a': parameter 'a': default 2, allowed: a number from 0 to 1$"),
+        (fraction, "recipe 'a': parameter 'a': default 2.5, allowed: an integer$"),
+        (other_word, "recipe 'a': parameter 'a': default 'd', allowed: b, c$"),
+        (other_number, "recipe 'a': parameter 'a': default 3, allowed: 2, 4$"),
+        (word_or_number, "recipe 'a': parameter 'a': default 'best', allowed: a number, or auto$"),
+        (flag, "recipe 'a': parameter 'a': default 1, allowed: true or false$"),
+        (
+            any_option,
+            r"recipe 'a': found \*\*kwargs, allowed: one keyword-only parameter with a type for every option$",
+        ),
+        (any_value, r"recipe 'a': found \*args, allowed: one keyword-only parameter"),
         (unknown_name, "recipe 'a': an annotation contains 'Nowhere', which is not defined; allowed: a name that the"),
     ],
 )

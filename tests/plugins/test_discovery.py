@@ -45,7 +45,7 @@ def test_a_third_party_recipe_is_a_function(install) -> None:
     y = torch.zeros(1, 3, 4, 4)
     torch.testing.assert_close(rk.lighten(y, GaussianPrior(), amount=0.25), y + 0.25)
     assert "amount" not in (rk.lighten.__doc__ or "").splitlines()[0]
-    assert "amount (a number >= 0, default 0.5)" in rk.lighten.__doc__
+    assert "    amount: Amount. Allowed: a number >= 0. Default: 0.5." in rk.lighten.__doc__.splitlines()
     assert "lighten" in dir(rk)
 
 

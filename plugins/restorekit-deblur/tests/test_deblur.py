@@ -152,8 +152,8 @@ def test_invalid_options_fail_with_one_line_before_any_photo_is_read(tmp_path: P
     assert not (tmp_path / "a-deblur.png").exists()
 
 
-def test_python_function_raises_the_same_error() -> None:
-    with pytest.raises(rk.OptionError, match="exactly one of --kernel, --gaussian, --motion-length"):
+def test_python_function_raises_the_same_error_with_its_own_names() -> None:
+    with pytest.raises(rk.OptionError, match="exactly one of kernel, gaussian, motion_length"):
         rk.deblur(torch.zeros(1, 3, 4, 4), Gaussian())
 
 
