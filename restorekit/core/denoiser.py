@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 import torch
 from torch import Tensor
 
-from restorekit.errors import shortened
+from restorekit.errors import OptionError, shortened
 
 # One 8-bit grey level, in the unit of images in [-1, 1].
 GREY_LEVEL = 2 / 255
@@ -188,8 +188,13 @@ def denoise_with_variance(prior: Denoiser, x: Tensor, sigma: Tensor, label: Tens
 
 
 def batch_sigma(x: Tensor, sigma: float | Tensor) -> Tensor:
-    """Return sigma as (N,) float32 on the device of x (N, C, H, W) if it is one number; otherwise as it is."""
+    """Return sigma as (N,) float32 on the device of x (N, C, H, W) if it is one number; otherwise as it is.
+
+    Raises OptionError if it is neither a tensor nor a number, or a negative number.
+    """
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         return sigma
+    if not isinstance(sigma, Tensor) and not (_is_number(sigma) and sigma >= 0):
+        raise OptionError(f"sigma: found {shortened(repr(sigma))}, allowed: a number >= 0, or a tensor (N,)")
     value = torch.as_tensor(sigma, dtype=torch.float64, device="cpu").to(x.device, torch.float32)
     return value.expand(x.shape[0])

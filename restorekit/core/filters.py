@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restorekit.core.arguments import check_finite, check_tensor, is_integer, is_number
 from restorekit.core.conjugate_gradients import conjugate_gradients
 from restorekit.core.svd import SVD, hartley, padded
+from restorekit.errors import OptionError, shortened
+
+Boundary = Literal["circular", "zero", "valid"]
+Kind = Literal["bicubic", "box"]
 
 # Singular values below this fraction of the largest are treated as 0 in a pseudo-inverse.
 RANK = 1e-6
@@ -28,14 +33,20 @@ class Blur:
             conjugate gradients. "valid": y is the inner part of the blurred image, (H - h + 1, W - w + 1), to which no
             pixel outside x contributes: the photo of a scene that extends beyond it (Almeida and Figueiredo 2013, IEEE
             TIP 22(8)).
+
+    Raises OptionError if an argument is not allowed.
     """
 
     kernel: Tensor
-    boundary: Literal["circular", "zero", "valid"] = "circular"
+    boundary: Boundary = "circular"
 
     def __post_init__(self) -> None:
+        check_tensor(self.kernel, "Blur: kernel", "a tensor (h, w), such as rk.gaussian_kernel(1.6)")
         if self.kernel.ndim != 2 or not all(side % 2 for side in self.kernel.shape):
-            raise ValueError(f"Blur: found a kernel of {tuple(self.kernel.shape)}, allowed: odd height and width")
+            found = tuple(self.kernel.shape)
+            raise OptionError(f"Blur: found a kernel of {found}, allowed: a tensor (h, w) of odd height and width")
+        check_finite(self.kernel, "Blur: kernel")
+        _check_word(self.boundary, "Blur: boundary", get_args(Boundary))
 
     def _spectrum(self, x: Tensor) -> Tensor:
         """Fourier transform (H, W / 2 + 1) of the kernel at the size of x."""
@@ -74,7 +85,7 @@ class Blur:
     def _inner(self, x: Tensor) -> Tensor:
         if any(side < extent for side, extent in zip(x.shape[-2:], self.kernel.shape, strict=True)):
             found, allowed = tuple(x.shape[-2:]), tuple(self.kernel.shape)
-            raise ValueError(f"Blur: found {found} pixels, allowed: the size of the kernel, {allowed}, or more")
+            raise OptionError(f"Blur: found {found} pixels, allowed: the size of the kernel, {allowed}, or more")
         return F.pad(x, tuple(-margin for margin in self.reach))
 
     def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -130,19 +141,22 @@ class Downsample:
     Arguments:
         factor: 2 or more.
         kind: "bicubic": with antialiasing, like Pillow and torch; "box": the mean of factor x factor pixels.
+
+    Raises OptionError if an argument is not allowed.
     """
 
     factor: int
-    kind: Literal["bicubic", "box"] = "bicubic"
+    kind: Kind = "bicubic"
 
     def __post_init__(self) -> None:
-        if self.factor < 2:
-            raise ValueError(f"Downsample: found factor {self.factor}, allowed: 2 or more")
+        if not is_integer(self.factor) or self.factor < 2:
+            raise OptionError(f"Downsample: found factor {shortened(self.factor)}, allowed: an integer, 2 or more")
+        _check_word(self.kind, "Downsample: kind", get_args(Kind))
 
     def _matrix(self, length: int, x: Tensor) -> Tensor:
         """The resampling matrix (length / factor, length) of one dimension."""
         if length % self.factor:
-            raise ValueError(f"Downsample: found a side of {length}, allowed: multiples of {self.factor}")
+            raise OptionError(f"Downsample: found a side of {length}, allowed: multiples of {self.factor}")
         eye = torch.eye(length, dtype=torch.float64)[:, None, None]
         if self.kind == "box":
             small = F.avg_pool2d(eye, (1, self.factor))
@@ -190,6 +204,12 @@ class Downsample:
         )
 
 
+def _check_word(word: object, where: str, allowed: tuple[str, ...]) -> None:
+    """Raise OptionError if a word is not one of those that are allowed."""
+    if word not in allowed:
+        raise OptionError(f"{where}: found {shortened(repr(word))}, allowed: {', '.join(map(repr, allowed))}")
+
+
 def laplacian(x: Tensor) -> Tensor:
     """Sum of the differences to the four neighbours, mirrored at the border; symmetric, (N, C, H, W)."""
     down, right = x.diff(dim=-2), x.diff(dim=-1)
@@ -198,8 +218,8 @@ def laplacian(x: Tensor) -> Tensor:
 
 def gaussian_kernel(sigma: float) -> Tensor:
     """Gaussian kernel of standard deviation sigma pixels, truncated at 3 sigma: (2 r + 1, 2 r + 1), sum 1, float64."""
-    if not sigma > 0:
-        raise ValueError(f"gaussian_kernel: found sigma {sigma}, allowed: above 0")
+    if not is_number(sigma) or sigma <= 0:
+        raise OptionError(f"gaussian_kernel: found sigma {shortened(sigma)}, allowed: a number above 0")
     radius = max(1, round(3 * sigma))
     profile = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
     return torch.outer(profile, profile) / profile.sum() ** 2
@@ -207,8 +227,9 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 def motion_kernel(length: int, degrees: float) -> Tensor:
     """Motion blur kernel: a centered line of `length` pixels, rotated counter-clockwise; odd sides, sum 1, float64."""
-    if length < 1:
-        raise ValueError(f"motion_kernel: found length {length}, allowed: 1 or more")
+    if not is_integer(length) or length < 1 or not is_number(degrees):
+        found = f"length {shortened(length)}, degrees {shortened(degrees)}"
+        raise OptionError(f"motion_kernel: found {found}, allowed: an integer, 1 or more, and a number")
     side = length + 1 - length % 2
     position = torch.linspace(-(length - 1) / 2, (length - 1) / 2, 16 * length, dtype=torch.float64)
     angle = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))

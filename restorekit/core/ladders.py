@@ -96,6 +96,8 @@ def ladder_for(prior: Denoiser, steps: int, *, sigma_max: float | None = None) -
     """
     if steps < 1:
         raise ValueError(f"ladder_for: steps is {steps}, allowed: 1 or more")
+    if sigma_max is not None and not sigma_max > 0:
+        raise ValueError(f"ladder_for: sigma_max is {sigma_max}, allowed: above 0")
     highest = prior.info.sigma_max if sigma_max is None else min(sigma_max, prior.info.sigma_max)
     if prior.info.levels is None:
         return karras_ladder(max(highest, prior.info.sigma_min), prior.info.sigma_min, steps)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import numbers
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from restorekit.errors import OptionError
+from restorekit.errors import OptionError, shortened
 
 
 def image_seed(run_seed: int, name: str) -> int:
@@ -27,6 +27,10 @@ def check_seed(seed: Any, where: str) -> int:
     return int(seed)
 
 
+def _is_seed(seed: Any) -> bool:
+    return isinstance(seed, numbers.Integral) and not isinstance(seed, bool) and 0 <= int(seed) < 2**64
+
+
 def new_seed() -> int:
     """Return a seed from the random numbers of the operating system, in [0, 2^32)."""
     return secrets.randbits(32)
@@ -36,11 +40,16 @@ class ImageNoise:
     """Standard normal noise with one generator per image, generated on the CPU so that it is the same on every device.
 
     Arguments:
-        seeds: one seed per image of the batch.
+        seeds: one seed per image of the batch, in [0, 2^64).
+
+    Raises OptionError for anything but a sequence of such integers.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.seeds = tuple(seeds)
+        if not isinstance(seeds, Iterable) or isinstance(seeds, str) or not all(map(_is_seed, seeds := tuple(seeds))):
+            allowed = "a list of integers in [0, 2^64), one for each image, such as [0]"
+            raise OptionError(f"ImageNoise: found {shortened(repr(seeds))}, allowed: {allowed}")
+        self.seeds = tuple(map(int, seeds))
         self._generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
 
     def __len__(self) -> int:

@@ -8,8 +8,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from restorekit.core.arguments import check_finite, check_operator, check_tensor
 from restorekit.core.linear_operator import IterativeOperator
 from restorekit.core.svd import SVD, padded
+from restorekit.errors import OptionError, shortened
 
 
 @runtime_checkable
@@ -75,9 +77,21 @@ class Masking:
 
     Arguments:
         known: (N or 1, 1, H, W), True (or 1) where the pixel is known.
+
+    Raises OptionError if `known` has another number of dimensions or other values.
     """
 
     known: Tensor
+
+    def __post_init__(self) -> None:
+        allowed = "(N or 1, 1, H, W), True or 1 where the pixel is known"
+        check_tensor(self.known, "Masking", f"a tensor {allowed}")
+        if self.known.ndim != 4:
+            hint = "; known[None, None] adds dimensions" if self.known.ndim == 2 else ""
+            raise OptionError(f"Masking: found a tensor {tuple(self.known.shape)}, allowed: {allowed}{hint}")
+        if self.known.dtype != torch.bool and not ((self.known == 0) | (self.known == 1)).all():
+            low, high = self.known.min().item(), self.known.max().item()
+            raise OptionError(f"Masking: found values from {low:.4g} to {high:.4g}, allowed: only 0 and 1, or bool")
 
     def forward(self, x: Tensor) -> Tensor:
         """x for known pixels, 0 elsewhere."""
@@ -107,9 +121,17 @@ class ColourMatrix:
 
     Arguments:
         matrix: (K, C), of rank K.
+
+    Raises OptionError if it is not a matrix, and in use if the images do not have C channels.
     """
 
     matrix: Tensor
+
+    def __post_init__(self) -> None:
+        check_tensor(self.matrix, "ColourMatrix", "a tensor (K, C)")
+        if self.matrix.ndim != 2 or not self.matrix.numel():
+            raise OptionError(f"ColourMatrix: found a tensor {tuple(self.matrix.shape)}, allowed: (K, C)")
+        check_finite(self.matrix, "ColourMatrix")
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, H, W)."""
@@ -145,6 +167,8 @@ def _same(x: Tensor) -> Tensor:
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
+    if x.ndim != 4 or x.shape[1] != matrix.shape[1]:
+        raise OptionError(f"ColourMatrix: found {tuple(x.shape)}, allowed: (N, {matrix.shape[1]}, H, W)")
     return torch.einsum("kc,nchw->nkhw", matrix.to(x), x)
 
 
@@ -164,8 +188,9 @@ class Mosaic:
     pattern: str = "RGGB"
 
     def __post_init__(self) -> None:
-        if len(self.pattern) != 4 or set(self.pattern) != set("RGB"):
-            raise ValueError(f"Mosaic: pattern {self.pattern!r}, allowed: four letters of R, G and B, such as 'RGGB'")
+        if not isinstance(self.pattern, str) or len(self.pattern) != 4 or set(self.pattern) != set("RGB"):
+            found = shortened(repr(self.pattern))
+            raise OptionError(f"Mosaic: pattern {found}, allowed: four letters of R, G and B, such as 'RGGB'")
 
     def pattern_mask(self, x: Tensor) -> Tensor:
         """Return where each colour is measured in images (N, C, H, W), any C: (3, H, W) like x, 1 or 0."""
@@ -197,10 +222,17 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Composition(IterativeOperator):
-    """A x = outer(inner(x))."""
+    """A x = outer(inner(x)).
+
+    Raises OptionError if one of them is not an operator.
+    """
 
     outer: LinearOperator
     inner: LinearOperator
+
+    def __post_init__(self) -> None:
+        check_operator(self.outer, "Composition: outer")
+        check_operator(self.inner, "Composition: inner")
 
     def forward(self, x: Tensor) -> Tensor:
         """outer(inner(x))."""

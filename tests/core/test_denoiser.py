@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from restorekit.core.denoiser import PriorInfo, denoise_at, denoise_at_with_variance, per_image
+from restorekit.errors import OptionError
 from restorekit.testing import GaussianPrior
 
 
@@ -68,3 +69,9 @@ def test_facts_of_a_wrong_type_are_refused(facts, message: str) -> None:
     valid = {"channels": 3, "size": None, "sigma_min": 0.1, "sigma_max": 2.0}
     with pytest.raises(TypeError, match=f"PriorInfo: {message}"):
         PriorInfo(**valid | facts)
+
+
+@pytest.mark.parametrize("sigma", [-0.1, float("nan"), "0.1", None])
+def test_sigmas_that_are_no_number_or_negative_are_refused(sigma) -> None:
+    with pytest.raises(OptionError, match=r"^sigma: found .*, allowed: a number >= 0, or a tensor"):
+        denoise_at(GaussianPrior(), torch.zeros(1, 3, 4, 4), sigma)

@@ -101,3 +101,9 @@ def test_known_sigma_is_the_smallest_level_that_is_not_smaller() -> None:
         assert known_sigma(prior, sigma) == pytest.approx(want, rel=1e-4)
     assert known_sigma(GaussianPrior(), 0.37) == 0.37
     assert known_sigma(GaussianPrior(), 1e-9) == GaussianPrior().info.sigma_min
+
+
+@pytest.mark.parametrize("sigma_max", [0, -1])
+def test_a_first_sigma_that_is_not_positive_is_refused(sigma_max: float) -> None:
+    with pytest.raises(ValueError, match=f"sigma_max is {sigma_max}, allowed: above 0"):
+        ladder_for(GaussianPrior(), 3, sigma_max=sigma_max)

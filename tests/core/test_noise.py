@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from restorekit.core.noise import ImageNoise, image_seed
+from restorekit.errors import OptionError
 
 
 def test_noise_of_an_image_does_not_depend_on_its_batch() -> None:
@@ -23,6 +24,12 @@ def test_noise_is_standard_normal_with_the_dtype_and_shape_of_x() -> None:
     assert sample.std().item() == pytest.approx(1, abs=0.02)
     with pytest.raises(ValueError, match="found 1 images, allowed: 2"):
         ImageNoise([0, 1]).like(x)
+
+
+@pytest.mark.parametrize("seeds", [0, "12", [-1], [2**64], [1.5], [True], None, [[1]], torch.zeros(2)])
+def test_seeds_that_are_no_list_of_integers_are_refused(seeds) -> None:
+    with pytest.raises(OptionError, match=r"^ImageNoise: found .*, allowed: a list of integers in "):
+        ImageNoise(seeds)
 
 
 def test_image_seed_depends_on_run_seed_and_name() -> None:

@@ -17,6 +17,7 @@ from restorekit.core.operators import (
     grayscale,
 )
 from restorekit.core.svd import hartley
+from restorekit.errors import OptionError
 
 GENERATOR = torch.Generator().manual_seed(0)
 KNOWN = torch.rand(1, 1, 12, 18, generator=GENERATOR) > 0.4
@@ -126,7 +127,9 @@ def test_valid_blur_is_the_unpadded_convolution() -> None:
     direct = torch.nn.functional.conv2d(x, kernel.flip(0, 1).expand(2, 1, -1, -1), groups=2)
     torch.testing.assert_close(Blur(kernel, "valid").forward(x), direct)
     assert direct.shape == (1, 2, 16, 28)
-    with pytest.raises(ValueError, match=r"found \(4, 30\) pixels, allowed: the size of the kernel, \(5, 3\), or more"):
+    with pytest.raises(
+        OptionError, match=r"found \(4, 30\) pixels, allowed: the size of the kernel, \(5, 3\), or more"
+    ):
         Blur(kernel, "valid").forward(x[..., :4, :])
 
 
@@ -179,13 +182,33 @@ def test_kernels_are_normalized_and_oriented() -> None:
     ("make", "message"),
     [
         (lambda: Mosaic("RGB"), "allowed: four letters"),
+        (lambda: Mosaic(4), "Mosaic: pattern 4, allowed: four letters"),
         (lambda: Blur(torch.ones(2, 3)), "odd height and width"),
+        (lambda: Blur(np.ones((3, 3))), "Blur: kernel: found ndarray, allowed: a tensor .* torch.from_numpy converts"),
+        (lambda: Blur(1.6), "Blur: kernel: found float, allowed: a tensor .* rk.gaussian_kernel"),
+        (lambda: Blur(torch.full((3, 3), torch.nan)), "Blur: kernel: found values that are not finite"),
+        (lambda: Blur(KERNEL, "reflect"), "boundary: found 'reflect', allowed: 'circular', 'zero', 'valid'"),
         (lambda: Downsample(1), "2 or more"),
+        (lambda: Downsample(2.0), "found factor 2.0, allowed: an integer, 2 or more"),
+        (lambda: Downsample("2"), "found factor 2, allowed: an integer, 2 or more"),
+        (lambda: Downsample(2, "nearest"), "kind: found 'nearest', allowed: 'bicubic', 'box'"),
+        (lambda: Masking(np.ones((4, 4), bool)), "Masking: found ndarray, allowed: a tensor .*; torch.from_numpy"),
+        (lambda: Masking(KNOWN[0, 0]), r"found a tensor \(12, 18\), allowed: .*; known\[None, None\]"),
+        (lambda: Masking(255 * KNOWN), "found values from 0 to 255, allowed: only 0 and 1, or bool"),
+        (lambda: Masking(KNOWN * torch.nan), "found values from nan to nan, allowed"),
+        (lambda: ColourMatrix(MATRIX.numpy()), r"ColourMatrix: found ndarray, allowed: a tensor \(K, C\); torch.from"),
+        (lambda: ColourMatrix(MATRIX[0]), r"found a tensor \(3,\), allowed: \(K, C\)"),
+        (lambda: ColourMatrix(MATRIX).forward(torch.zeros(1, 1, 4, 4)), r"\(1, 1, 4, 4\), allowed: \(N, 3, H, W\)"),
+        (
+            lambda: Composition(Identity(), torch.zeros(2)),
+            "Composition: inner: found Tensor, allowed: an operator, with forw",
+        ),
+        (lambda: Composition(Identity, Identity()), "outer: found the class Identity, allowed: an instance of it"),
         (lambda: Downsample(3).forward(torch.zeros(1, 1, 9, 10)), "found a side of 10, allowed: multiples of 3"),
     ],
 )
 def test_invalid_operators_are_refused(make, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OptionError, match=message):
         make()
 
 
@@ -197,7 +220,11 @@ def test_composition_without_full_rank_has_a_pseudo_inverse() -> None:
 
 
 def test_empty_kernels_are_refused() -> None:
-    with pytest.raises(ValueError, match="found sigma 0"):
+    with pytest.raises(OptionError, match="found sigma 0"):
         gaussian_kernel(0)
-    with pytest.raises(ValueError, match="found length 0"):
+    with pytest.raises(OptionError, match="found sigma inf"):
+        gaussian_kernel(torch.inf)
+    with pytest.raises(OptionError, match="found length 0"):
         motion_kernel(0, 10)
+    with pytest.raises(OptionError, match=r"found length 3\.5, degrees 10, allowed: an integer"):
+        motion_kernel(3.5, 10)

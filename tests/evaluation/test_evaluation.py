@@ -40,6 +40,38 @@ def test_psnr_and_ssim_of_known_differences() -> None:
     assert ssim(b, a) < 0.9
 
 
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_psnr_and_ssim_accept_the_images_that_recipes_return(metric) -> None:
+    pixels = data.astronaut()[:40, :32], data.astronaut()[1:41, :32]
+    tensors = [torch.from_numpy(a.copy()).permute(2, 0, 1).double() / 127.5 - 1 for a in pixels]
+    expected = pytest.approx(metric(*tensors), rel=1e-5)
+    assert metric(*pixels) == expected
+    assert metric(*(a.astype(np.uint16) * 257 for a in pixels)) == expected
+    assert metric(*(a / 255 for a in pixels)) == expected
+    assert metric(*map(Image.fromarray, pixels)) == expected
+    assert metric(*(x[None] for x in tensors)) == expected
+    assert metric(Image.fromarray(pixels[0]), tensors[1]) == expected
+    with pytest.warns(RestorekitWarning, match=r"converts \[-1, 1\]"):
+        metric(2 * pixels[0] / 255 - 1, pixels[1])
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_psnr_and_ssim_refuse_what_is_no_pair_of_images(metric) -> None:
+    pixels = data.astronaut()[:40, :32]
+    with pytest.raises(OptionError, match=r"image: found a tensor of torch.uint8, allowed: floats .*; x / 127\.5 - 1"):
+        metric(torch.from_numpy(pixels), pixels)
+    with pytest.raises(OptionError, match=r"found images \(3, 40, 32\) and \(3, 39, 32\), allowed: of equal shape"):
+        metric(pixels, pixels[1:])
+    with pytest.raises(OptionError, match="target: found int, allowed: "):
+        metric(pixels, 3)
+
+
+def test_ssim_refuses_batches_and_images_smaller_than_its_window() -> None:
+    for shape in ((2, 3, 16, 16), (3, 16, 10), (16, 16)):
+        with pytest.raises(OptionError, match=r"^ssim: found images .*, allowed: \(C, H, W\), H and W at least 11"):
+            ssim(torch.zeros(shape), torch.zeros(shape))
+
+
 def test_denoising_evaluation_measures_prior_and_baselines(folder: Path) -> None:
     lines: list[str] = []
     table = denoising.evaluate(folder, [50, 25], GaussianPrior(0.0, 0.5), ENGINE, write_line=lines.append)

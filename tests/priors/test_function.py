@@ -39,9 +39,32 @@ def test_a_module_is_part_of_the_prior() -> None:
     assert len(list(rk.prior_from(Network(3, 3, 1), INFO).parameters())) == 2
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_results_are_converted_to_the_type_of_x(dtype: torch.dtype) -> None:
+    prior = rk.prior_from(lambda x, sigma: x.to(dtype), INFO)
+    assert prior(torch.zeros(1, 3, 4, 4), 0.1).dtype == torch.float32
+
+
+@pytest.mark.parametrize("function", [nn.Conv2d(3, 3, 3, padding=1), lambda x: x, nn.Identity()])
+def test_functions_without_sigma_are_refused(function) -> None:
+    message = r"the function must accept \(x, sigma\); for a network without sigma: lambda x, sigma: net\(x\)$"
+    with pytest.raises(ModelError, match=f"^prior_from: {message}"):
+        rk.prior_from(function, INFO)
+    rk.prior_from(lambda x, sigma: function(x), INFO)
+    with pytest.raises(ModelError, match=r"must accept \(x, sigma, label\)"):
+        rk.prior_from(shrink, rk.PriorInfo(3, None, 0.01, 1.0, classes=("a", "b")))
+
+
+def test_a_class_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"found the class GaussianPrior, allowed: an instance of it, GaussianPrior\("):
+        rk.prior_from(GaussianPrior, INFO)
+
+
 def test_wrong_functions_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"returned \(2, 1, 4, 4\), allowed: a tensor \(2, 3, 4, 4\)"):
+    with pytest.raises(ModelError, match=r"returned \(2, 1, 4, 4\) torch.float32, allowed: a tensor \(2, 3, 4, 4\)"):
         rk.prior_from(lambda x, sigma: x[:, :1], INFO)(torch.zeros(2, 3, 4, 4), 0.1)
+    with pytest.raises(ModelError, match=r"returned \(2, 3, 4, 4\) torch.bool, allowed: a tensor .* of floats"):
+        rk.prior_from(lambda x, sigma: x > 0, INFO)(torch.zeros(2, 3, 4, 4), 0.1)
     with pytest.raises(ModelError, match="returned NoneType"):
         rk.prior_from(lambda x, sigma: None, INFO)(torch.zeros(2, 3, 4, 4), 0.1)  # type: ignore[arg-type,return-value]
     with pytest.raises(ModelError, match="found function, int, allowed: a function"):

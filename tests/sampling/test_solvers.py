@@ -208,7 +208,7 @@ def test_repaint_schedule_jumps_back_as_in_the_paper() -> None:
     schedule = list(jump_schedule(20, 5, 4))
     assert all(abs(here - there) == 1 for here, there in schedule)
     assert [there for _, there in schedule].count(20) == 1
-    with pytest.raises(OptionError, match="found jump 0, resample 1; allowed: 1 or more"):
+    with pytest.raises(OptionError, match=r"^repaint: jump: found 0, allowed: an integer, 1 or more"):
         list(jump_schedule(4, 0, 1))
 
 

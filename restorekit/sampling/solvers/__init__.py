@@ -10,7 +10,7 @@
     steps     number of noise levels, at most that of a prior with fixed levels
     start     initial estimate (N, C, H, W), to which noise of the first level is added; None: zeros (mid-grey)
     sigma_max first noise level; None: that of the prior, or that of the solver's paper
-    ladder    replaces `ladder_for(prior, steps)`, decreasing, last = 0; steps and sigma_max are then ignored
+    ladder    replaces `ladder_for(prior, steps)`: decreasing, last = 0, tensor or list; steps and sigma_max are ignored
     on_step   called after every step with (index of the step, new state, current clean estimate)
 
 Returns (N, C, H, W), in [-1, 1] except for overshoots. `SOLVERS` lists the solvers with their needs and bias.

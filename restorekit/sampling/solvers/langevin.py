@@ -8,7 +8,7 @@ from restorekit.core.denoiser import Denoiser
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.langevin import sample_langevin
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.setup import check_methods, check_range, initial_state
+from restorekit.sampling.solvers.setup import check_count, check_methods, check_problem, initial_state
 
 # Default number of updates at each level.
 UPDATES = 10
@@ -38,11 +38,10 @@ def solve_langevin(
     Exact in the limit of many updates and small final levels; with few updates the chain does not converge at the
     high-noise levels. docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_methods("langevin", operator, "solve" if sigma_y > 0 else "pinv")
-    check_range("inner_steps", inner_steps, 1)
-    x, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
-    )
+    check_count("inner_steps", inner_steps)
+    x, sigmas = initial_state(prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     return sample_langevin(
         prior, x, sigmas, noise, inner_steps=inner_steps, step=step, operator=operator, y=y, sigma_y=sigma_y,
         on_step=on_step,

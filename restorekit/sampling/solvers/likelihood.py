@@ -12,7 +12,13 @@ from restorekit.core.denoiser import Denoiser, denoise_at, per_image
 from restorekit.core.operators import LinearOperator
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
 from restorekit.sampling.solvers.proximal import MIN_DAMPING
-from restorekit.sampling.solvers.setup import check_methods, check_range, initial_state, no_gradient_error
+from restorekit.sampling.solvers.setup import (
+    check_methods,
+    check_problem,
+    check_range,
+    initial_state,
+    no_gradient_error,
+)
 
 # Image size and number of steps for which DPS's step sizes were chosen: 3 x 256 x 256 values, 1000 steps.
 DPS_VALUES, DPS_STEPS = 3 * 256 * 256, 1000
@@ -43,11 +49,10 @@ def solve_pigdm(
     r^2 I is not the covariance of x0 given x, and the variance of the samples is wrong. docs/solvers.md has the
     measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_methods("pigdm", operator, "solve")
     check_range("eta", eta, 0, 1)
-    x, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
-    )
+    x, sigmas = initial_state(prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     for index, (t, s) in enumerate(itertools.pairwise(sigmas.tolist())):
         variance = prior_variance * t**2 / (prior_variance + t**2)
         damping = max(sigma_y**2 / variance, MIN_DAMPING)
@@ -99,9 +104,8 @@ def solve_dps(
     Biased: the step does not follow from a likelihood, does not shrink as the fit improves, and replaces p(y | x) by
     p(y | D). docs/solvers.md has the measured bias.
     """
-    x, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
-    )
+    check_problem(operator, y, sigma_y, noise)
+    x, sigmas = initial_state(prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     scale = 2 * zeta * math.sqrt(x[0].numel() / DPS_VALUES) * DPS_STEPS / (len(sigmas) - 1)
     for index, (t, s) in enumerate(itertools.pairwise(sigmas.tolist())):
         with torch.enable_grad():

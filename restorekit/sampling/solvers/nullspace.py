@@ -9,10 +9,16 @@ from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, denoise_at
 from restorekit.core.operators import LinearOperator
-from restorekit.errors import OptionError
 from restorekit.sampling.data_consistency import project, sample_ddnm
 from restorekit.sampling.samplers import Noise, OnStep, ddim_step
-from restorekit.sampling.solvers.setup import check_methods, check_noise_free, check_range, initial_state
+from restorekit.sampling.solvers.setup import (
+    check_count,
+    check_methods,
+    check_noise_free,
+    check_problem,
+    check_range,
+    initial_state,
+)
 
 # RePaint's jump length and number of resampling passes (arXiv 2201.09865, section 5.1).
 JUMP, RESAMPLE = 10, 10
@@ -48,11 +54,10 @@ def solve_repaint(
     Biased: the unknown part sees y only through the noisy known part of the same level, so that it is biased toward the
     prior; resampling reduces this. docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_methods("repaint", operator, "pinv")
     check_noise_free("repaint", operator, sigma_y)
-    x, ladder = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
-    )
+    x, ladder = initial_state(prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     sigmas = ladder.tolist()
     for index, (level, next_level) in enumerate(jump_schedule(len(sigmas) - 1, jump, resample)):
         t, s = sigmas[level], sigmas[next_level]
@@ -73,8 +78,8 @@ def jump_schedule(steps: int, jump: int, resample: int) -> Iterator[tuple[int, i
     Counted upwards from the level of least noise, the schedule goes up by `jump` levels whenever it reaches 0, jump,
     2 jump, ... below steps - jump, resample - 1 times at each.
     """
-    if jump < 1 or resample < 1:
-        raise OptionError(f"repaint: found jump {jump}, resample {resample}; allowed: 1 or more")
+    check_count("repaint: jump", jump)
+    check_count("repaint: resample", resample)
     jumps_left = dict.fromkeys(range(0, steps - jump, jump), resample - 1)
     level = 0
     while level < steps:
@@ -118,11 +123,10 @@ def solve_ddnm(
 
     Biased: as in RePaint, the null space sees y only through the noisy state. docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_methods("ddnm", operator, "pinv")
     check_noise_free("ddnm", operator, sigma_y)
     check_range("eta", eta, 0, 1)
-    check_range("resample", resample, 1)
-    x, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
-    )
+    check_count("resample", resample)
+    x, sigmas = initial_state(prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     return sample_ddnm(prior, operator, y, x, sigmas, noise, eta=eta, resample=resample, clip=clip, on_step=on_step)

@@ -13,7 +13,15 @@ from restorekit.core.operators import LinearOperator
 from restorekit.initial.least_squares import initial_estimate
 from restorekit.sampling.data_consistency import plug_and_play, proximal
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.setup import check_methods, check_range, check_shapes, initial_state, zero_image
+from restorekit.sampling.solvers.setup import (
+    check_methods,
+    check_problem,
+    check_range,
+    check_schedule,
+    check_shapes,
+    initial_state,
+    zero_image,
+)
 
 # Damping for a measurement without noise, so that A A^T need not be invertible.
 MIN_DAMPING = 1e-6
@@ -46,12 +54,11 @@ def solve_diffpir(
     Biased: with much fresh noise the variance is too small, and results are biased toward the prior where pixels are
     missing. docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_methods("diffpir", operator, "solve")
     check_range("weight", weight, 0)
     check_range("fresh", fresh, 0, 1)
-    x, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
-    )
+    x, sigmas = initial_state(prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder)
     for index, (t, s) in enumerate(itertools.pairwise(sigmas.tolist())):
         denoised = denoise_at(prior, x, t)
         nearest = proximal(operator, y, denoised, max(weight * sigma_y**2 / t**2, MIN_DAMPING))
@@ -84,13 +91,14 @@ def solve_dpir(
 
     Not a sample: a single estimate close to the posterior mean. docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_methods("dpir", operator, "solve")
-    check_range("steps", steps, 1)
+    ladder = check_schedule(steps, sigma_max, ladder)
     check_range("weight", weight, 0)
     if start is None:
-        zero_image(prior, operator, y, sigma_y)
+        zero_image(prior, operator, y)
         start = initial_estimate(operator, y, sigma_y)
-    check_shapes(prior, operator, y, sigma_y, start)
+    check_shapes(prior, operator, y, start)
     if ladder is None:
         low = max(sigma_y, DPIR_TO)
         ladder = geometric_ladder(max(DPIR_FROM if sigma_max is None else sigma_max, low), low, steps)

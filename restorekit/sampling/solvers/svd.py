@@ -19,7 +19,7 @@ from restorekit.core.operators import LinearOperator, SVDOperator
 from restorekit.core.posterior import posterior_variance
 from restorekit.core.svd import SVD
 from restorekit.sampling.samplers import Noise, OnStep
-from restorekit.sampling.solvers.setup import check_range, initial_state, no_svd_error
+from restorekit.sampling.solvers.setup import check_problem, check_range, initial_state, no_svd_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +84,10 @@ def solve_ddrm(
     Biased: a fraction eta of the noise is replaced at every step, however short, so that detail is lost, more with
     more steps (the paper uses few, about 20). docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_range("eta", eta, 0, 1)
     image, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
+        prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
     )
     check_range("eta_b", eta_b, 0, 1)
     measurement = spectral_measurement("ddrm", operator, y, sigma_y, image)
@@ -137,9 +138,10 @@ def solve_ddnm_plus(
     Biased: the noise of y is treated as fresh at every step although it is always the same, so that the results overfit
     it, more with more steps. docs/solvers.md has the measured bias.
     """
+    check_problem(operator, y, sigma_y, noise)
     check_range("eta", eta, 0, 1)
     image, sigmas = initial_state(
-        prior, operator, y, sigma_y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
+        prior, operator, y, noise, steps=steps, start=start, sigma_max=sigma_max, ladder=ladder
     )
     measurement = spectral_measurement("ddnm-plus", operator, y, sigma_y, image)
     svd, observed = measurement.svd, measurement.observed
