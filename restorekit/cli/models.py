@@ -13,8 +13,9 @@ from restorekit.cli.terminal import print_table
 
 def models_app() -> typer.Typer:
     """Return the group `restorekit models`, which lists the models if no command is given."""
-    app = typer.Typer(help="List the bundled priors and classifiers, or upload a model to the Hugging Face Hub.")
+    app = typer.Typer(help="List the bundled priors and classifiers, import a published model, or upload one.")
     app.callback(invoke_without_command=True)(list_models)
+    app.command("import")(import_command)
     app.command("push")(push)
     return app
 
@@ -55,6 +56,28 @@ def list_models(
         for m, c in models
     ]
     print_table(["name", "family", "channels", "trained at", "file", "classes"], rows)
+
+
+def import_command(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="Checkpoint, folder of diffusers, or hf://org/name@revision."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the weights and the model card.")],
+    preset: Annotated[
+        str | None, typer.Option(help="Name of a published model; found by the name of the file by default.")
+    ] = None,
+    flags: Annotated[str | None, typer.Option(help="Flags of guided-diffusion, such as those of its README.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with the settings of a score network.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Text file with the name of one class per line.")] = None,
+) -> None:
+    """Convert a published model to a folder with weights and a model card."""
+    from restorekit.models.importers.imports import import_model
+
+    found = import_model(source, output, preset=preset, flags=flags, config=config, classes=classes)
+    count = sum(value.numel() for value in found.weights.values())
+    size = f"{found.config.size} px" if found.config.size else "any size"
+    print(f"import: {output}: {found.origin.project}, {count / 1e6:.1f} million parameters, {size}")
 
 
 def push(

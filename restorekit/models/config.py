@@ -8,7 +8,9 @@ import torch
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from restorekit.core.config import Config
-from restorekit.core.ladders import cosine_betas, geometric_ladder, linear_betas, sigmas_from_betas
+from restorekit.core.ladders import geometric_ladder
+from restorekit.models.schedule import SIGMA_RANGE
+from restorekit.models.schedule import ScheduleConfig as ScheduleConfig
 from restorekit.nets.classifier import Classifier, ClassifierConfig
 from restorekit.nets.ncsn import NCSN, NCSNConfig
 from restorekit.nets.unet import UNet, UNetConfig
@@ -16,38 +18,14 @@ from restorekit.priors.epsilon import EpsilonPrior, Prediction
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.score import ScorePrior
 
-# Range of sigma whose squares float32 can represent.
-SIGMA_RANGE = (1e-8, 1e8)
 # Largest side of an image, and largest number of its channels.
 MAX_SIDE, MAX_CHANNELS = 1_000_000, 1024
 
 
-class ScheduleConfig(Config):
-    """The variance-preserving process of a DDPM or guided diffusion prior."""
-
-    kind: Literal["linear", "cosine"] = "linear"
-    steps: int = Field(1000, ge=2, le=100_000)
-    start: float = Field(1e-4, gt=0, lt=1)
-    """First beta of the linear schedule; guided-diffusion multiplies the first and the last beta by 1000 / steps."""
-    end: float = Field(0.02, gt=0, lt=1)
-    """Last beta of the linear schedule."""
-    time_scale: float = Field(1.0, gt=0, le=1e6)
-    """The network receives t * time_scale; 1000 / steps where guided-diffusion "rescales timesteps"."""
-
-    @model_validator(mode="after")
-    def _check_sigmas(self) -> ScheduleConfig:
-        sigmas = self.table()
-        first, last = sigmas[[0, -1]].tolist()
-        if not (sigmas.diff() > 0).all() or first < SIGMA_RANGE[0] or last > SIGMA_RANGE[1]:
-            found = f"schedule.steps, start and end give sigma from {first:g} to {last:g}"
-            raise ValueError(f"{found}, allowed: increasing from {SIGMA_RANGE[0]:g} to {SIGMA_RANGE[1]:g}")
-        return self
-
-    def table(self) -> torch.Tensor:
-        """Return sigma of every trained step: (steps,), increasing, float64."""
-        if self.kind == "cosine":
-            return sigmas_from_betas(cosine_betas(self.steps))
-        return sigmas_from_betas(linear_betas(self.steps, self.start, self.end))
+def _class_line(classes: tuple[str, ...]) -> str:
+    """Return the line of the model card with the names of the classes, at most 20 of them."""
+    names = classes if len(classes) <= 20 else (*classes[:3], "...", classes[-1])
+    return f"- {len(classes)} classes: {', '.join(names)}."
 
 
 class EpsilonConfig(Config):
@@ -57,10 +35,14 @@ class EpsilonConfig(Config):
     net: UNetConfig = UNetConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     prediction: Prediction = "eps"
+    nearest_steps: bool = False
+    """The network receives the nearest trained step, for networks that only know integer steps."""
     channels: int = Field(3, ge=1, le=MAX_CHANNELS)
     size: int | None = Field(64, ge=1, le=MAX_SIDE)
     """Side of the training windows; a local network (see `UNetConfig.is_local`) accepts any size."""
     classes: tuple[str, ...] | None = None
+    low_res_factor: int | None = Field(None, ge=1, le=64)
+    """Upsampling factor of the low-resolution image that a network with `net.low_res` receives."""
     partial_noise: bool = False
     """The prior was also trained on noise that leaves some pixels clean. The network has two additional input channels:
     where the noise is, and which pixels are unknown."""
@@ -85,8 +67,12 @@ class EpsilonConfig(Config):
             raise ValueError(f"passes is {self.passes}, but partial_noise is false; allowed: 0")
         if self.passes and self.self_conditioned:
             raise ValueError(f"passes is {self.passes}, but self_conditioned is true; allowed: one of them")
-        if self.net.low_res:
-            raise ValueError("net.low_res is true, allowed: false; no prior passes a low-resolution image")
+        if self.net.low_res != (self.low_res_factor is not None):
+            raise ValueError(f"low_res_factor is {self.low_res_factor}, allowed: a number if net.low_res, else null")
+        if self.net.low_res and (self.partial_noise or self.self_conditioned or self.blind):
+            raise ValueError(
+                "net.low_res is true, allowed: false with partial_noise, self_conditioned or noise_estimator"
+            )
         extensions = ("partial_noise", "self_conditioned", "learned_variance", "classes")
         found = [name for name in extensions if getattr(self, name)] if self.blind else []
         if found:
@@ -120,12 +106,13 @@ class EpsilonConfig(Config):
         partial = "\n- Also trained on noise that leaves some pixels clean (partial noise)."
         return (
             f"- Network: U-Net, {shape}.\n"
+            f"{f'- Upsampler by a factor of {self.low_res_factor}.' + chr(10) if net.low_res else ''}"
             f"- Process: {schedule.kind} schedule, {schedule.steps} steps, predicts {self.prediction}"
             f"{' and the variance of a reverse step' if self.learned_variance else ''}"
             f"{', self-conditioned' if self.self_conditioned else ''}"
             f"{', blind (estimates sigma)' if self.blind else ''}."
             f"{partial if self.partial_noise else ''}"
-            f"{'' if self.classes is None else chr(10) + '- Classes: ' + ', '.join(self.classes) + '.'}"
+            f"{'' if self.classes is None else chr(10) + _class_line(self.classes)}"
         )
 
     def build_net(self) -> UNet:
@@ -142,12 +129,14 @@ class EpsilonConfig(Config):
             size=None if self.net.is_local else self.size,
             classes=self.classes,
             no_label=self.no_label,
+            low_res_factor=self.low_res_factor,
             partial_noise=self.partial_noise,
             passes=self.passes,
             learned_variance=self.learned_variance,
             self_conditioned=self.self_conditioned,
             blind=self.blind,
             time_scale=self.schedule.time_scale,
+            nearest_steps=self.nearest_steps,
             multiple=self.net.factor,
         )
 
@@ -208,9 +197,10 @@ class ScoreConfig(_PlainConfig):
     def describe(self) -> str:
         """Return the lines of the model card."""
         norms = "one set of norms per level" if self.net.levels else "norms without levels (NCSNv2)"
-        levels = ", ".join(f"{sigma:.3g}" for sigma in self.levels.sigmas().tolist())
-        network = f"NCSN's dilated RefineNet, {self.net.features} features, {norms}"
-        return f"- Network: {network}.\n- Levels in [0, 1]: {levels}."
+        sigmas = [f"{sigma:.3g}" for sigma in self.levels.sigmas().tolist()]
+        shown = sigmas if len(sigmas) <= 20 else [*sigmas[:3], "...", sigmas[-1]]
+        network = f"NCSN's dilated RefineNet, {self.net.features} features, {len(self.net.stages)} stages, {norms}"
+        return f"- Network: {network}.\n- {len(sigmas)} levels in [0, 1]: {', '.join(shown)}."
 
     def build_net(self) -> NCSN:
         """Return the network with newly initialized weights."""
@@ -255,7 +245,7 @@ class NoisyClassifierConfig(_PlainConfig):
         """Return the lines of the model card."""
         net = self.net
         shape = f"{net.channels} channels, multipliers {list(net.multipliers)}, {net.blocks} blocks per level"
-        return f"- Network: U-Net encoder, {shape}, {net.pool} pooling.\n- Classes: {', '.join(self.classes)}."
+        return f"- Network: U-Net encoder, {shape}, {net.pool} pooling.\n{_class_line(self.classes)}"
 
     def build_net(self) -> Classifier:
         """Return the network with newly initialized weights."""

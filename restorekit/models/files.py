@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ from torch import Tensor
 
 from restorekit.core.files import atomic_path
 from restorekit.errors import ModelError, shortened
-from restorekit.models.config import MODEL, ModelConfig, Prior
+from restorekit.models.config import MODEL, EpsilonConfig, ModelConfig, Prior
+from restorekit.models.importers.diffusers import is_diffusers_file, load_diffusers_weights, read_diffusers_config
+from restorekit.models.shapes import listed
+from restorekit.models.shapes import misfit as misfit
+from restorekit.models.shapes import shapes_of as shapes_of
 from restorekit.priors.guided import NoisyClassifier
 
 WEIGHTS = "model.safetensors"
@@ -29,12 +33,13 @@ DTYPES = ("F16", "BF16", "F32", "F64")
 RENAMED_KEYS = {"looks": "passes"}
 
 
-def save_weights(path: Path, weights: dict[str, Tensor], config: ModelConfig, dtype: torch.dtype) -> None:
+def save_weights(path: Path, weights: dict[str, Tensor], config: ModelConfig, dtype: torch.dtype | None) -> None:
     """Write the weights (a state dict of the network) and the configuration to `path`, atomically.
 
-    ModelError if the file cannot be written; an existing file is then kept.
+    dtype: that of the tensors in the file; None keeps that of every tensor. ModelError if the file cannot be written;
+    an existing file is then kept.
     """
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in weights.items()}
+    tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in weights.items()}
     try:
         with atomic_path(path) as part:
             save_file(tensors, part, metadata={HEADER: config.model_dump_json()})
@@ -43,7 +48,12 @@ def save_weights(path: Path, weights: dict[str, Tensor], config: ModelConfig, dt
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Return the configuration in the header of a weights file; ModelError if there is none."""
+    """Return the configuration in the header of a weights file; ModelError if there is none.
+
+    That of a file of diffusers is in the JSON files of its folder.
+    """
+    if is_diffusers_file(path):
+        return read_diffusers_config(path)
     with _opened(path) as file:
         header: dict[str, str] = file.metadata() or {}
     if HEADER not in header:
@@ -88,7 +98,22 @@ def load_any_weights(path: Path) -> Prior | NoisyClassifier:
     config = read_config(path)
     with torch.device("meta"):
         net: Any = config.build_net()
-    shapes = shapes_of(net.state_dict())
+    if is_diffusers_file(path):
+        assert isinstance(config, EpsilonConfig)
+        converted = load_diffusers_weights(path, config)
+        weights = {name: value.to(torch.float32, copy=True) for name, value in converted.items()}
+    else:
+        weights = _read_tensors(path, shapes_of(net.state_dict()))
+    # NumPy uses one thread: on a busy machine, hundreds of small parallel operations of torch take seconds.
+    broken = [name for name, value in weights.items() if not np.isfinite(value.numpy()).all()]
+    if broken:
+        raise ModelError(f"{path}: {listed(broken)} contain nan or inf; the file is damaged")
+    net.load_state_dict(weights, assign=True)
+    return config.build(net).eval().requires_grad_(False)
+
+
+def _read_tensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Return the tensors of a weights file as float32; ModelError if they have other names or shapes than `shapes`."""
     with _opened(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         problem = misfit(shapes, {name: tuple(part.get_shape()) for name, part in slices.items()})
@@ -98,13 +123,7 @@ def load_any_weights(path: Path) -> Prior | NoisyClassifier:
             if part.get_dtype() not in DTYPES:
                 found = f"tensor {name} has the type {part.get_dtype()}"
                 raise ModelError(f"{path}: {found}, allowed: {', '.join(DTYPES)}")
-        weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in shapes}
-    # NumPy uses one thread: on a busy machine, hundreds of small parallel operations of torch take seconds.
-    broken = [name for name, value in weights.items() if not np.isfinite(value.numpy()).all()]
-    if broken:
-        raise ModelError(f"{path}: {_names(broken)} contain nan or inf; the file is damaged")
-    net.load_state_dict(weights, assign=True)
-    return config.build(net).eval().requires_grad_(False)
+        return {name: file.get_tensor(name).to(torch.float32, copy=True) for name in shapes}
 
 
 @contextlib.contextmanager
@@ -115,26 +134,3 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: not a readable safetensors file ({error})") from error
-
-
-def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors of a state dict."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def misfit(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
-    """Describe in one line how the tensors that were found differ from those of a network; "" if they do not.
-
-    Both arguments map names of tensors to shapes.
-    """
-    shape = {name: found[name] for name in expected if name in found and found[name] != expected[name]}
-    kinds = {
-        "missing": [name for name in expected if name not in found],
-        "unknown": [name for name in found if name not in expected],
-        "of another shape": [f"{name} {list(size)} instead of {list(expected[name])}" for name, size in shape.items()],
-    }
-    return "; ".join(f"{len(names)} {kind}: {_names(names)}" for kind, names in kinds.items() if names)
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(shortened(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")

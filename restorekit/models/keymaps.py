@@ -1,16 +1,18 @@
 """Conversion of published state dicts to ours, whose keys are those of guided-diffusion (see `nets/unet.py`).
 
-Every function takes a state dict and the configuration of its network and returns a state dict for `UNet`.
+Both conversions raise `ModelError` if the tensors do not fit the network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from restorekit.nets.unet import UNetConfig
+from restorekit.errors import ModelError
+from restorekit.models.shapes import misfit
+from restorekit.nets.unet import UNet, UNetConfig
 
 StateDict = dict[str, Tensor]
 
@@ -23,26 +25,50 @@ RESIDUAL = (
     ("out_layers.3", "conv2", "conv2"),
     ("skip_connection", "nin_shortcut", "conv_shortcut"),
 )
-ENDS_PORT = (
-    ("time_embed.0", "temb.dense.0"),
-    ("time_embed.2", "temb.dense.1"),
-    ("input_blocks.0.0", "conv_in"),
-    ("out.0", "norm_out"),
-    ("out.2", "conv_out"),
-)
-ENDS_DIFFUSERS = (
-    ("time_embed.0", "time_embedding.linear_1"),
-    ("time_embed.2", "time_embedding.linear_2"),
-    ("input_blocks.0.0", "conv_in"),
-    ("out.0", "conv_norm_out"),
-    ("out.2", "conv_out"),
-)
+ENDS_PORT = {
+    "time_embed.0": "temb.dense.0",
+    "time_embed.2": "temb.dense.1",
+    "input_blocks.0.0": "conv_in",
+    "out.0": "norm_out",
+    "out.2": "conv_out",
+}
+ENDS_DIFFUSERS = {
+    "time_embed.0": "time_embedding.linear_1",
+    "time_embed.2": "time_embedding.linear_2",
+    "label_emb": "class_embedding",
+    "input_blocks.0.0": "conv_in",
+    "out.0": "conv_norm_out",
+    "out.2": "conv_out",
+}
+BLOCKS_PORT = {
+    "down": "down.{level}.block.{number}",
+    "down-attention": "down.{level}.attn.{number}",
+    "downsample": "down.{level}.downsample",
+    "middle": "mid.block_{one_based}",
+    "middle-attention": "mid.attn_1",
+    "up": "up.{level}.block.{number}",
+    "up-attention": "up.{level}.attn.{number}",
+    "upsample": "up.{level}.upsample",
+}
+BLOCKS_DIFFUSERS = {
+    "down": "down_blocks.{level}.resnets.{number}",
+    "down-attention": "down_blocks.{level}.attentions.{number}",
+    "downsample": "down_blocks.{level}.downsamplers.0",
+    "middle": "mid_block.resnets.{number}",
+    "middle-attention": "mid_block.attentions.0",
+    "up": "up_blocks.{from_bottom}.resnets.{number}",
+    "up-attention": "up_blocks.{from_bottom}.attentions.{number}",
+    "upsample": "up_blocks.{from_bottom}.upsamplers.0",
+}
+# Norm, projections of q, k and v, and output projection of an attention block.
+ATTENTION_PORT = ("norm", ("q", "k", "v"), "proj_out")
+ATTENTION_DIFFUSERS = ("group_norm", ("to_q", "to_k", "to_v"), "to_out.0")
 # diffusers renamed its attention projections; the Hub has files with the new and with the old names.
-DIFFUSERS_OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+ATTENTION_DIFFUSERS_OLD = ("group_norm", ("query", "key", "value"), "proj_attn")
 
 
 def blocks_of(config: UNetConfig) -> Iterator[tuple[str, str, int, int]]:
-    """Yield every block of a U-Net with convolutions between levels: (our name, kind, level, index within the level).
+    """Yield every block of a U-Net: (our name, kind, level, index within the level).
 
     Kinds: down, down-attention, downsample, middle, middle-attention, up, up-attention, upsample.
     """
@@ -74,73 +100,70 @@ def blocks_of(config: UNetConfig) -> Iterator[tuple[str, str, int, int]]:
 
 def from_ho_port(state: StateDict, config: UNetConfig) -> StateDict:
     """Convert from pesser/pytorch_diffusion, the PyTorch port of Ho et al.'s networks."""
-    names = {
-        "down": "down.{level}.block.{number}",
-        "down-attention": "down.{level}.attn.{number}",
-        "downsample": "down.{level}.downsample.conv",
-        "middle": "mid.block_{one_based}",
-        "middle-attention": "mid.attn_1",
-        "up": "up.{level}.block.{number}",
-        "up-attention": "up.{level}.attn.{number}",
-        "upsample": "up.{level}.upsample.conv",
-    }
-    attention = ("norm", ("q", "k", "v"), "proj_out")
-    return _renamed(state, config, names, dict(ENDS_PORT), 1, attention)
+    return _converted(state, config, _layers(config, BLOCKS_PORT, ATTENTION_PORT, 1) | _ends(ENDS_PORT))
 
 
 def from_diffusers(state: StateDict, config: UNetConfig) -> StateDict:
     """Convert from UNet2DModel of diffusers, with new or old names of the attention projections."""
-    names = {
-        "down": "down_blocks.{level}.resnets.{number}",
-        "down-attention": "down_blocks.{level}.attentions.{number}",
-        "downsample": "down_blocks.{level}.downsamplers.0.conv",
-        "middle": "mid_block.resnets.{number}",
-        "middle-attention": "mid_block.attentions.0",
-        "up": "up_blocks.{from_bottom}.resnets.{number}",
-        "up-attention": "up_blocks.{from_bottom}.attentions.{number}",
-        "upsample": "up_blocks.{from_bottom}.upsamplers.0.conv",
-    }
     old = any(key.endswith("proj_attn.weight") for key in state)
-    q, k, v, out = DIFFUSERS_OLD.values() if old else DIFFUSERS_OLD.keys()
-    return _renamed(state, config, names, dict(ENDS_DIFFUSERS), 2, ("group_norm", (q, k, v), out))
+    attention = ATTENTION_DIFFUSERS_OLD if old else ATTENTION_DIFFUSERS
+    return _converted(state, config, _layers(config, BLOCKS_DIFFUSERS, attention, 2) | _ends(ENDS_DIFFUSERS))
 
 
-def _renamed(
-    state: StateDict,
-    config: UNetConfig,
-    names: dict[str, str],
-    ends: dict[str, str],
-    column: int,
-    attention: tuple[str, tuple[str, str, str], str],
-) -> StateDict:
-    """Rename all tensors.
+def _ends(ends: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {ours: (theirs,) for ours, theirs in ends.items()}
 
-    column: column of RESIDUAL with the names in the source. attention: the names in the source of the norm, of q, k, v
-    and of the output projection.
+
+def _layers(
+    config: UNetConfig, blocks: Mapping[str, str], attention: tuple[str, tuple[str, ...], str], column: int
+) -> dict[str, tuple[str, ...]]:
+    """Return the layers in the source of every layer of ours: one, or q, k and v.
+
+    column: column of RESIDUAL with the names in the source.
     """
-    result: StateDict = {}
-    for ours, theirs in ends.items():
-        _copy(state, theirs, result, ours)
+    names: dict[str, tuple[str, ...]] = {}
     for ours, kind, level, number in blocks_of(config):
         bottom = len(config.multipliers) - 1 - level
-        theirs = names[kind].format(level=level, number=number, one_based=number + 1, from_bottom=bottom)
+        theirs = blocks[kind].format(level=level, number=number, one_based=number + 1, from_bottom=bottom)
         if kind.endswith("attention"):
             norm, qkv, out = attention
-            _copy(state, f"{theirs}.{norm}", result, f"{ours}.norm")
-            for part in ("weight", "bias"):
-                stacked = torch.cat([state[f"{theirs}.{name}.{part}"].squeeze() for name in qkv])
-                result[f"{ours}.qkv.{part}"] = stacked[..., None] if part == "weight" else stacked
-            result[f"{ours}.proj_out.weight"] = state[f"{theirs}.{out}.weight"].squeeze()[..., None]
-            result[f"{ours}.proj_out.bias"] = state[f"{theirs}.{out}.bias"]
-        elif kind.endswith("sample"):
-            _copy(state, theirs, result, f"{ours}.{'op' if kind == 'downsample' else 'conv'}")
+            names[f"{ours}.norm"] = (f"{theirs}.{norm}",)
+            names[f"{ours}.qkv"] = tuple(f"{theirs}.{name}" for name in qkv)
+            names[f"{ours}.proj_out"] = (f"{theirs}.{out}",)
+        elif kind.endswith("sample") and config.resample != "block":
+            names[f"{ours}.{'op' if kind == 'downsample' else 'conv'}"] = (f"{theirs}.conv",)
         else:
-            for row in RESIDUAL:
-                if row[0] != "skip_connection" or f"{theirs}.{row[column]}.weight" in state:
-                    _copy(state, f"{theirs}.{row[column]}", result, f"{ours}.{row[0]}")
-    return result
+            names |= {f"{ours}.{row[0]}": (f"{theirs}.{row[column]}",) for row in RESIDUAL}
+    return names
 
 
-def _copy(source: StateDict, theirs: str, target: StateDict, ours: str) -> None:
-    for part in ("weight", "bias"):
-        target[f"{ours}.{part}"] = source[f"{theirs}.{part}"]
+def _converted(state: StateDict, config: UNetConfig, layers: Mapping[str, tuple[str, ...]]) -> StateDict:
+    """Rename all tensors, and stack q, k and v.
+
+    layers: the layers in the source of every layer of ours.
+    """
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in UNet(config).state_dict().items()}
+    sources: dict[str, list[str]] = {}
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, (size, *rest) in shapes.items():
+        layer, _, part = name.rpartition(".")
+        sources[name] = [f"{theirs}.{part}" for theirs in layers[layer]]
+        expected |= dict.fromkeys(sources[name], (size // len(sources[name]), *rest))
+    # The projections of attention are layers of various kinds in the sources, with or without axes of size 1.
+    problem = misfit(
+        {name: _without_ones(shape) for name, shape in expected.items()},
+        {name: _without_ones(tuple(value.shape)) for name, value in state.items()},
+    )
+    if problem:
+        raise ModelError(f"the tensors do not fit the network: {problem}")
+    return {
+        name: torch.cat([state[key] for key in keys]).reshape(shapes[name])
+        if len(keys) > 1
+        else state[keys[0]].reshape(shapes[name])
+        for name, keys in sources.items()
+    }
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:1], *(size for size in shape[1:] if size != 1))

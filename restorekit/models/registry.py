@@ -25,11 +25,15 @@ from restorekit.models.files import (
     load_weights,
     read_config,
 )
+from restorekit.models.importers.diffusers import CONFIG, SCHEDULER, find_unet
+from restorekit.models.importers.diffusers import WEIGHTS as DIFFUSERS_WEIGHTS
 from restorekit.plugins.discovery import plugin_files, prior_families
 from restorekit.plugins.plugin_errors import PluginError, call_plugin
 from restorekit.priors.guided import NoisyClassifier
 
 HUB = "hf://"
+# Files of diffusers that are downloaded with the weights.
+DIFFUSERS_TEXTS = (CONFIG, SCHEDULER, "README.md")
 # What functions accept as a prior, for error messages.
 PRIORS = "a Denoiser, a name or a path; rk.prior_from makes a prior of a function"
 
@@ -69,7 +73,10 @@ def find_weights(source: str | Path) -> Path:
     if (path / WEIGHTS).is_file():
         return path / WEIGHTS
     if path.is_dir():
-        raise ModelError(f"model {text}: the folder has no {WEIGHTS}")
+        unet = find_unet(path)
+        if unet is None:
+            raise ModelError(f"model {text}: the folder has no {WEIGHTS}, and no UNet2DModel of diffusers")
+        return unet
     if family_of(text) is not None:
         raise ModelError(f"model {text}: found a prior of a plugin, allowed: weights written by `restorekit train`")
     allowed = [*names, "a folder with " + WEIGHTS, "hf://org/name@revision", *(f"{f}:..." for f in prior_families())]
@@ -160,18 +167,44 @@ def _load_from_family(family: PriorFamily, text: str) -> Denoiser:
 
 
 def _download(repository: str) -> Path:
+    """Return the weights file of a repository: ours, or that of a UNet2DModel of diffusers."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
     # The library reports every attempt; a failure is one line of ours.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     name, _, revision = repository.partition("@")
     try:
         return Path(hf_hub_download(name, WEIGHTS, revision=revision or None, library_name="restorekit"))
+    except EntryNotFoundError:
+        return download_diffusers(repository)
     except HFValidationError as error:
         raise ModelError(f"model {HUB}{repository}: allowed: hf://org/name or hf://org/name@revision") from error
     except _hub_errors() as error:
         raise ModelError(f"model {HUB}{repository}: {str(error).splitlines()[0]}") from error
+
+
+def download_diffusers(repository: str) -> Path:
+    """Return the weights file of a UNet2DModel of diffusers, `org/name@revision` on the Hub, with its JSON files.
+
+    The files of a model, or of the folders unet and scheduler of a pipeline.
+    """
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = repository.partition("@")
+    texts = [f"{folder}{file}" for folder in ("", "unet/", "scheduler/") for file in DIFFUSERS_TEXTS]
+    try:
+        # All files of one call are of the same commit.
+        for file in DIFFUSERS_WEIGHTS:
+            patterns = [*texts, file, f"unet/{file}"]
+            folder = snapshot_download(
+                name, revision=revision or None, library_name="restorekit", allow_patterns=patterns
+            )
+            if (found := find_unet(Path(folder))) is not None:
+                return found
+    except _hub_errors() as error:
+        raise ModelError(f"model {HUB}{repository}: {str(error).splitlines()[0]}") from error
+    raise ModelError(f"model {HUB}{repository}: found neither {WEIGHTS} nor a UNet2DModel of diffusers")
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from restorekit.nets.unet import EncoderConfig, encoder_blocks, middle_block, norm_layer, timestep_embedding
+from restorekit.nets.unet import GROUPS, EncoderConfig, encoder_blocks, middle_block, norm_layer, timestep_embedding
 
-# Width of the hidden layer of the `spatial` pooling.
+# Width of the hidden layer of `spatial` and `spatial_v2` pooling.
 HIDDEN = 2048
 
 
@@ -26,15 +26,15 @@ class ClassifierConfig(EncoderConfig):
     size: int = Field(64, ge=8, le=4096)
     """Side of the images in pixels; attention pooling has one position per pixel of the deepest level."""
     resample: Literal["conv", "block"] = "block"
-    pool: Literal["attention", "adaptive", "spatial"] = "attention"
+    pool: Literal["attention", "adaptive", "spatial", "spatial_v2"] = "attention"
     """attention: attention pooling as in CLIP; adaptive: mean of the deepest level and a linear layer; spatial: means
-    of all levels and a hidden layer."""
+    of all levels and a hidden layer with ReLU; spatial_v2: the same with group norm and SiLU."""
 
     @model_validator(mode="after")
     def _check_size(self) -> ClassifierConfig:
         if self.size % self.factor:
             raise ValueError(f"net.size is {self.size}, allowed: multiples of {self.factor}")
-        width = self.multipliers[-1] * self.channels
+        width = self.widths[-1]
         per_head = self.head_channels or max(1, width // self.heads)
         if self.pool == "attention" and (width < per_head or width % (width // per_head)):
             raise ValueError(f"net.head_channels is {per_head}, allowed with attention pooling: divisors of {width}")
@@ -78,8 +78,10 @@ class Classifier(nn.Module):
 
     def _head(self, widths: list[int]) -> nn.Sequential:
         deep, out = widths[-1], self.config.classes
-        if self.config.pool == "spatial":
-            return nn.Sequential(nn.Linear(sum(widths) + deep, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, out))
+        if self.config.pool.startswith("spatial"):
+            v2 = [nn.GroupNorm(GROUPS, HIDDEN, eps=self.config.norm_eps), nn.SiLU()]
+            middle = v2 if self.config.pool == "spatial_v2" else [nn.ReLU()]
+            return nn.Sequential(nn.Linear(sum(widths) + deep, HIDDEN), *middle, nn.Linear(HIDDEN, out))
         if self.config.pool == "adaptive":
             last = nn.Conv2d(deep, out, 1)
             nn.init.zeros_(last.weight)
@@ -98,7 +100,7 @@ class Classifier(nn.Module):
             x = stage(x, embedding)
             means.append(x)
         x = self.middle_block(x, embedding)
-        if self.config.pool == "spatial":
+        if self.config.pool.startswith("spatial"):
             x = torch.cat([level.mean((2, 3)) for level in (*means, x)], dim=-1)
         logits: Tensor = self.out(x).float()
         return logits

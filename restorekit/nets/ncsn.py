@@ -1,13 +1,15 @@
 """The noise-conditional score network: a dilated RefineNet with conditional instance normalization++.
 
-Song and Ermon 2019 (arXiv 1907.05600, appendix A). Without `levels` it is the network of NCSNv2, whose norms do not
-depend on the noise level (Song and Ermon 2020, arXiv 2006.09011, section 3.3; the caller divides its output by sigma).
+Song and Ermon 2019 (arXiv 1907.05600, appendix A). Without `levels` the norms do not depend on the noise level, as in
+NCSNv2 (Song and Ermon 2020, arXiv 2006.09011, section 3.3; the caller divides its output by sigma); the published
+networks of NCSNv2 also have no norms in the decoder, `decoder_norms=False`.
 The keys of the state dict are those of the authors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,35 @@ POOLS = 2  # number of stages of chained residual pooling
 UNITS = 2  # number of residual units per input of a refine block
 
 
+class Stage(NamedTuple):
+    """One stage of the encoder, and the refine block with its result."""
+
+    name: str
+    width: int
+    """Number of output channels, in units of `features`."""
+    dilation: int
+    refine: str
+    """Name of the refine block that receives the output of this stage."""
+    refined: int
+    """Number of output channels of that block, in units of `features`."""
+
+
+PLAIN = (
+    Stage("res1", 1, 1, "refine4", 1),
+    Stage("res2", 2, 1, "refine3", 1),
+    Stage("res3", 2, 2, "refine2", 2),
+    Stage("res4", 2, 4, "refine1", 2),
+)
+DEEPER = (
+    Stage("res1", 1, 1, "refine5", 1),
+    Stage("res2", 2, 1, "refine4", 1),
+    Stage("res3", 2, 1, "refine3", 2),
+    Stage("res4", 4, 2, "refine2", 2),
+    Stage("res5", 4, 4, "refine1", 4),
+)
+DEEPEST = (*DEEPER[:3], Stage("res31", 2, 1, "refine31", 2), *DEEPER[3:])
+
+
 class NCSNConfig(Config):
     """Architecture of the network."""
 
@@ -31,11 +62,20 @@ class NCSNConfig(Config):
     """Number of noise levels, each with separate norms; null for NCSNv2."""
     rescale: bool = True
     """Scale the input from [0, 1] to [-1, 1]; false for logit-transformed data."""
+    decoder_norms: bool = True
+    """Norms and mean pooling in the refine blocks (NCSN); false for no norms and max pooling (NCSNv2)."""
+    depth: Literal["plain", "deeper", "deepest"] = "plain"
+    """Number of stages: 4, 5 or 6; the last two are those of NCSNv2 for images of 96 to 128 and of 256 pixels."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the encoder, from the input to the deepest level."""
+        return {"plain": PLAIN, "deeper": DEEPER, "deepest": DEEPEST}[self.depth]
 
     @property
     def factor(self) -> int:
         """Height and width must be multiples of this."""
-        return 2
+        return {"plain": 2, "deeper": 4, "deepest": 8}[self.depth]
 
 
 class InstanceNormPlus(nn.Module):
@@ -82,6 +122,18 @@ def _mean(pixels: Tensor) -> Tensor:
     return total / pixels.shape[1]
 
 
+class NoNorm(nn.Module):
+    """The input, unchanged."""
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Return x."""
+        return x
+
+
+def _decoder_norm(channels: int, config: NCSNConfig) -> nn.Module:
+    return InstanceNormPlus(channels, config.levels) if config.decoder_norms else NoNorm()
+
+
 class MeanPoolConv(nn.Module):
     """A convolution and 2 x 2 average pooling."""
 
@@ -124,7 +176,7 @@ class Units(nn.Module):
         super().__init__()
         self.names = [[f"{unit}_{half}" for half in (1, 2)] for unit in range(1, count + 1)]
         for name in (name for unit in self.names for name in unit):
-            self.add_module(f"{name}_norm", InstanceNormPlus(channels, config.levels))
+            self.add_module(f"{name}_norm", _decoder_norm(channels, config))
             self.add_module(f"{name}_conv", nn.Conv2d(channels, channels, 3, padding=1, bias=False))
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
@@ -142,7 +194,7 @@ class Fusion(nn.Module):
 
     def __init__(self, inputs: Sequence[int], out: int, config: NCSNConfig) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(InstanceNormPlus(channels, config.levels) for channels in inputs)
+        self.norms = nn.ModuleList(_decoder_norm(channels, config) for channels in inputs)
         self.convs = nn.ModuleList(nn.Conv2d(channels, out, 3, padding=1) for channels in inputs)
 
     def forward(self, inputs: Sequence[Tensor], label: Tensor) -> Tensor:
@@ -159,18 +211,19 @@ class Fusion(nn.Module):
 
 
 class ChainedPooling(nn.Module):
-    """ELU and stages of (norm, 5 x 5 mean, convolution), each added to the sum of the stages before it."""
+    """ELU and stages of (norm, 5 x 5 pooling, convolution), each added to the sum of the stages before it."""
 
     def __init__(self, channels: int, config: NCSNConfig) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(InstanceNormPlus(channels, config.levels) for _ in range(POOLS))
+        self.pool = F.avg_pool2d if config.decoder_norms else F.max_pool2d
+        self.norms = nn.ModuleList(_decoder_norm(channels, config) for _ in range(POOLS))
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(POOLS))
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Return a tensor of the same shape."""
         x = path = F.elu(x)
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            path = conv(F.avg_pool2d(norm(path, label), 5, stride=1, padding=2))
+            path = conv(self.pool(norm(path, label), 5, stride=1, padding=2))
             x = x + path
         return x
 
@@ -195,45 +248,46 @@ class Refine(nn.Module):
 class NCSN(nn.Module):
     """score = net(x, label), for images x in [0, 1].
 
-    The score is not divided by sigma. x: (N, C, H, W) with even H and W. label: (N,) int64, 0 for the largest sigma.
-    Returns like x.
+    The score is not divided by sigma. x: (N, C, H, W) with H and W multiples of `config.factor`. label: (N,) int64, 0
+    for the largest sigma. Returns like x.
     """
 
     def __init__(self, config: NCSNConfig) -> None:
         super().__init__()
         self.config = config
-        narrow, wide = config.features, 2 * config.features
-        self.begin_conv = nn.Conv2d(config.channels, narrow, 3, padding=1)
-        self.res1 = self._stage(narrow, narrow)
-        self.res2 = self._stage(narrow, wide)
-        self.res3 = self._stage(wide, wide, dilation=2)
-        self.res4 = self._stage(wide, wide, dilation=4)
-        self.refine1 = Refine([wide], wide, config)
-        self.refine2 = Refine([wide, wide], wide, config)
-        self.refine3 = Refine([wide, wide], narrow, config)
-        self.refine4 = Refine([narrow, narrow], narrow, config, last=True)
-        self.normalizer = InstanceNormPlus(narrow, config.levels)
-        self.end_conv = nn.Conv2d(narrow, config.channels, 3, padding=1)
+        features = config.features
+        self.begin_conv = nn.Conv2d(config.channels, features, 3, padding=1)
+        width = 1
+        for stage in config.stages:
+            self.add_module(stage.name, self._stage(width * features, stage.width * features, stage))
+            width = stage.width
+        inputs: list[int] = []
+        for stage in reversed(config.stages):
+            inputs = [stage.width * features, *inputs]
+            out = stage.refined * features
+            self.add_module(stage.refine, Refine(inputs, out, config, last=stage is config.stages[0]))
+            inputs = [out]
+        self.normalizer = InstanceNormPlus(features, config.levels)
+        self.end_conv = nn.Conv2d(features, config.channels, 3, padding=1)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """See the class."""
         h = self.begin_conv(2 * x - 1 if self.config.rescale else x)
         features = []
-        for stage in (self.res1, self.res2, self.res3, self.res4):
-            for block in stage:
+        for stage in self.config.stages:
+            for block in self.get_submodule(stage.name).children():
                 h = block(h, label)
             features.append(h)
-        h = self.refine1([features[3]], label)
-        h = self.refine2([features[2], h], label)
-        h = self.refine3([features[1], h], label)
-        h = self.refine4([features[0], h], label)
-        return self.end_conv(F.elu(self.normalizer(h, label)))  # type: ignore[no-any-return]
+        refined: list[Tensor] = []
+        for stage in reversed(self.config.stages):
+            refined = [self.get_submodule(stage.refine)([features.pop(), *refined], label)]
+        return self.end_conv(F.elu(self.normalizer(refined[0], label)))  # type: ignore[no-any-return]
 
-    def _stage(self, channels: int, out: int, dilation: int = 1) -> nn.ModuleList:
-        first = channels != out or dilation > 1
+    def _stage(self, channels: int, out: int, stage: Stage) -> nn.ModuleList:
+        first = stage is not self.config.stages[0]
         return nn.ModuleList(
             [
-                Residual(channels, out, self.config, dilation=dilation, first=first),
-                Residual(out, out, self.config, dilation=dilation),
+                Residual(channels, out, self.config, dilation=stage.dilation, first=first),
+                Residual(out, out, self.config, dilation=stage.dilation),
             ]
         )

@@ -34,7 +34,10 @@ class EncoderConfig(Config):
 
     in_channels: int = Field(3, ge=1, le=1024)
     channels: int = Field(64, ge=GROUPS, le=4096, multiple_of=GROUPS)
-    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((1, 2, 2, 2), min_length=1, max_length=8)
+    multipliers: tuple[Annotated[int | float, Field(gt=0, le=64)], ...] = Field(
+        (1, 2, 2, 2), min_length=1, max_length=8
+    )
+    """Number of channels of every level, in units of `channels`; guided diffusion for 512 pixels starts with 0.5."""
     blocks: int = Field(2, ge=1, le=16)
     attention: tuple[Annotated[int, Field(ge=1, le=128)], ...] = Field((), max_length=8)
     """Downsampling factors at which attention follows each residual block."""
@@ -47,8 +50,9 @@ class EncoderConfig(Config):
     embedding: Literal["additive", "scale-shift"] = "scale-shift"
     """additive: the time embedding is added before the second norm (Ho et al.); scale-shift: it scales and shifts after
     the norm (AdaGN)."""
-    resample: Literal["conv", "block"] = "conv"
-    """Between levels: a convolution (Ho et al.) or residual blocks (BigGAN)."""
+    resample: Literal["conv", "block", "pool"] = "conv"
+    """Between levels: a convolution (Ho et al.), residual blocks (BigGAN), or neither (`conv_resample=False`): mean
+    pooling and nearest-neighbour upsampling."""
     frequencies: Literal["cos-sin", "sin-cos"] = "cos-sin"
     """sin-cos is that of Ho et al., with the divisor half - 1."""
     down_padding: Literal["both", "right-bottom"] = "both"
@@ -64,11 +68,23 @@ class EncoderConfig(Config):
         """Height and width must be multiples of this."""
         return 1 << (len(self.multipliers) - 1)
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Number of channels of every level."""
+        return tuple(int(multiplier * self.channels) for multiplier in self.multipliers)
+
+    @model_validator(mode="after")
+    def _check_widths(self) -> Self:
+        for multiplier in self.multipliers:
+            if multiplier * self.channels % GROUPS:
+                found = f"net.multipliers gives {multiplier * self.channels:g} channels"
+                raise ValueError(f"{found}, allowed: multiples of {GROUPS}")
+        return self
+
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        factors = [(2**level, multiplier) for level, multiplier in enumerate(self.multipliers)]
-        widths = [multiplier * self.channels for factor, multiplier in factors if factor in self.attention]
-        for width in [*widths, *([self.multipliers[-1] * self.channels] if self.middle_attention else [])]:
+        widths = [width for level, width in enumerate(self.widths) if 2**level in self.attention]
+        for width in [*widths, *([self.widths[-1]] if self.middle_attention else [])]:
             heads = self.heads if self.head_channels is None else width // self.head_channels
             if heads < 1 or width % heads:
                 name = "heads" if self.head_channels is None else "head_channels"
@@ -137,12 +153,14 @@ def _zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
 
 
 class Downsample(nn.Module):
-    """A strided convolution that halves height and width."""
+    """A strided convolution, or mean pooling, that halves height and width."""
 
     def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
-        self.one_sided = config.down_padding == "right-bottom"
-        self.op = nn.Conv2d(width, width, 3, stride=2, padding=0 if self.one_sided else 1)
+        pools = config.resample == "pool"
+        self.one_sided = config.down_padding == "right-bottom" and not pools
+        conv = nn.Conv2d(width, width, 3, stride=2, padding=0 if self.one_sided else 1)
+        self.op = nn.AvgPool2d(2) if pools else conv
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H/2, W/2)."""
@@ -150,14 +168,16 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour upsampling by a factor of 2, and a convolution."""
+    """Nearest-neighbour upsampling by a factor of 2, and a convolution unless resampling is by pooling."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, config: EncoderConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = None if config.resample == "pool" else nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        if self.conv is None:
+            return F.interpolate(x, scale_factor=2, mode="nearest")
         if is_cpu_inference(x):
             return F.conv_transpose2d(x, transposed_weight(self.conv.weight), self.conv.bias, stride=2, padding=1)
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))  # type: ignore[no-any-return]
@@ -240,11 +260,10 @@ def _stage(width: int, out: int, factor: int, embedding: int, config: EncoderCon
 def encoder_blocks(config: EncoderConfig, inputs: int) -> tuple[list[Stage], list[int]]:
     """Return the stages of the encoder, and the number of channels of each skip connection."""
     embedding = 4 * config.channels
-    width = config.multipliers[0] * config.channels
+    width = config.widths[0]
     stages, widths = [Stage(nn.Conv2d(inputs, width, 3, padding=1))], [width]
-    for level, multiplier in enumerate(config.multipliers):
+    for level, out in enumerate(config.widths):
         for _ in range(config.blocks):
-            out = multiplier * config.channels
             stages.append(Stage(*_stage(width, out, 2**level, embedding, config)))
             widths.append(out)
             width = out
@@ -272,7 +291,7 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         if config.classes is not None:
             self.label_emb = nn.Embedding(config.classes, embedding)
-        first = config.multipliers[0] * width
+        first = config.widths[0]
         down, skips = encoder_blocks(config, config.in_channels * (2 if config.low_res else 1))
         self.input_blocks = nn.ModuleList(down)
         self.middle_block = middle_block(skips[-1], config)
@@ -285,14 +304,15 @@ class UNet(nn.Module):
     def _decoder(self, skips: list[int], embedding: int) -> Iterator[Stage]:
         """Yield the stages of the decoder; they use the skip connections in reverse order."""
         config, remaining, width = self.config, list(skips), skips[-1]
-        for level, multiplier in reversed(list(enumerate(config.multipliers))):
+        for level, out in reversed(list(enumerate(config.widths))):
             for block in range(config.blocks + 1):
-                out = multiplier * config.channels
                 layers = _stage(width + remaining.pop(), out, 2**level, embedding, config)
                 width = out
                 if level > 0 and block == config.blocks:
                     blocks = config.resample == "block"
-                    layers.append(ResidualBlock(width, width, embedding, config, "up") if blocks else Upsample(width))
+                    layers.append(
+                        ResidualBlock(width, width, embedding, config, "up") if blocks else Upsample(width, config)
+                    )
                 yield Stage(*layers)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None, *, low_res: Tensor | None = None) -> Tensor:

@@ -6,6 +6,7 @@ Only this module uses t, beta and alpha_bar. For x = x0 + sigma * n, the network
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 import torch
@@ -56,6 +57,8 @@ class EpsilonPrior(nn.Module):
         table: sigma of every trained step, increasing (see `restorekit.core.ladders`).
         prediction: the quantity that the network predicts.
         channels, size, classes, no_label, partial_noise, learned_variance: see `PriorInfo`.
+        low_res_factor: upsampling factor of an upsampling network, which also receives a low-resolution image; see
+            `given_low_res`.
         passes: number of passes of the network over a hole (sigma = inf), the first on the initial estimate, each
             subsequent one on the result of the previous pass. 0: the network was not trained on holes. D takes
             one pass more than that.
@@ -64,6 +67,8 @@ class EpsilonPrior(nn.Module):
             section 3.2; their sampler uses the estimate of the previous step instead, which saves an evaluation but
             makes D depend on the history).
         time_scale: the network receives t * time_scale (1000 / steps where guided-diffusion "rescales timesteps").
+        nearest_steps: the network receives the nearest trained step (in log sigma), for networks that only know integer
+            steps.
         blind: sigma is estimated by `net.noise_estimator`, whatever the caller passes; see `PriorInfo.blind`.
         multiple: the network requires heights and widths that are multiples of this; other sizes are padded by
             reflection.
@@ -79,17 +84,21 @@ class EpsilonPrior(nn.Module):
         size: int | None = None,
         classes: tuple[str, ...] | None = None,
         no_label: int | None = None,
+        low_res_factor: int | None = None,
         partial_noise: bool = False,
         passes: int = 0,
         learned_variance: bool = False,
         self_conditioned: bool = False,
         blind: bool = False,
         time_scale: float = 1.0,
+        nearest_steps: bool = False,
         multiple: int = 1,
     ) -> None:
         super().__init__()
         self.net = net
-        self.prediction, self.time_scale = prediction, time_scale
+        self.prediction, self.time_scale, self.nearest_steps = prediction, time_scale, nearest_steps
+        self.low_res_factor = low_res_factor
+        self.low_res: Tensor | None = None
         self.multiple, self.passes, self.self_conditioned = multiple, passes, self_conditioned
         self.table = table.detach().double().cpu()
         self.info = PriorInfo(
@@ -104,6 +113,15 @@ class EpsilonPrior(nn.Module):
             supports_holes=passes > 0,
             blind=blind,
         )
+
+    def given_low_res(self, low_res: Tensor) -> EpsilonPrior:
+        """Return the prior of images with a given low-resolution version, for an upsampling network (`net.low_res`).
+
+        low_res: (N or 1, C, h, w) in [-1, 1].
+        """
+        prior = copy.copy(self)
+        prior.low_res = low_res
+        return prior
 
     def forward(self, x: Tensor, sigma: Tensor | float, label: Tensor | None = None) -> Tensor:
         """Return D(x, sigma, label); see `Denoiser`. sigma may also be one number for all images."""
@@ -172,11 +190,13 @@ class EpsilonPrior(nn.Module):
         if self.self_conditioned:
             inputs = torch.cat([inputs, torch.zeros_like(x) if estimate is None else estimate], dim=1)
         step = step_of(level, self.table)
+        step = step.round() if self.nearest_steps else step
         if self.info.partial_noise:
             # Separate steps, so that filling and denoising share no embedding.
             passes = (FIRST_PASS + NEXT_PASS * torch.as_tensor(number, device=x.device)) * len(self.table)
             step = torch.where(unknown.expand(len(x), -1, -1, -1).flatten(1).any(1), passes.to(step), step)
-        raw = self.net(pad_to_multiple(inputs, self.multiple), step * self.time_scale, label)
+        given = {} if self.low_res_factor is None else {"low_res": self._checked_low_res(x)}
+        raw = self.net(pad_to_multiple(inputs, self.multiple), step * self.time_scale, label, **given)
         raw = raw[..., :height, :width].float()
         out, weight = raw.chunk(2, dim=1) if raw.shape[1] == 2 * self.info.channels else (raw, None)
         if self.prediction == "eps":
@@ -184,6 +204,17 @@ class EpsilonPrior(nn.Module):
         if self.prediction == "x0":
             return out, weight
         return (x - s * (1 + s**2).sqrt() * out) / (1 + s**2), weight
+
+    def _checked_low_res(self, x: Tensor) -> Tensor:
+        """Return the low-resolution image (N, C, h, w) of images x; ModelError if there is none, or of another size."""
+        height, width = (side // (self.low_res_factor or 1) for side in x.shape[-2:])
+        found = (
+            "no low-resolution image" if self.low_res is None else "{1} x {0} pixels".format(*self.low_res.shape[-2:])
+        )
+        if self.low_res is None or tuple(self.low_res.shape[-2:]) != (height, width):
+            allowed = f"given_low_res with {width} x {height} pixels for {x.shape[-1]} x {x.shape[-2]}"
+            raise ModelError(f"the prior is an upsampler; found {found}, allowed: {allowed}")
+        return self.low_res.to(x).expand(len(x), -1, -1, -1)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -1,5 +1,8 @@
+import json
+
 import pytest
 import torch
+from pydantic import ValidationError
 
 from restorekit.models.keymaps import from_diffusers, from_ho_port
 from restorekit.nets.unet import AttentionBlock, UNet, UNetConfig
@@ -107,3 +110,25 @@ def test_missing_and_unexpected_inputs_are_refused() -> None:
         net(torch.zeros(1, 3, 8, 8), torch.zeros(1), torch.zeros(1, dtype=torch.long))
     with pytest.raises(ValueError, match="low_res"):
         UNet(UNetConfig(channels=32, multipliers=(1,), blocks=1, low_res=True))(torch.zeros(1, 3, 8, 8), torch.zeros(1))
+
+
+def test_network_without_convolutional_resampling_pools_and_repeats() -> None:
+    config = UNetConfig(channels=32, multipliers=(1, 2), blocks=1, resample="pool")
+    net = UNet(config)
+    assert not any(".op." in name or ".conv." in name for name in net.state_dict())
+    x = torch.randn(2, 32, 6, 10)
+    down, up = net.input_blocks[2][0], net.output_blocks[1][-1]
+    torch.testing.assert_close(down(x), x.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)))
+    assert torch.equal(up(x), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert net(torch.randn(1, 3, 8, 8), torch.zeros(1)).shape == (1, 3, 8, 8)
+
+
+def test_levels_may_have_a_fraction_of_the_channels() -> None:
+    net = UNet(UNetConfig(channels=64, multipliers=(0.5, 1, 1.5), blocks=1))
+    assert net.config.widths == (32, 64, 96)
+    assert net.input_blocks[0][0].out_channels == 32
+    assert net.time_embed[0].in_features == 64
+    assert net(torch.randn(1, 3, 8, 8), torch.zeros(1)).shape == (1, 3, 8, 8)
+    with pytest.raises(ValidationError, match=r"net\.multipliers gives 48 channels, allowed: multiples of 32"):
+        UNetConfig(channels=96, multipliers=(0.5, 1))
+    assert json.loads(UNetConfig(multipliers=(1, 2)).model_dump_json())["multipliers"] == [1, 2]

@@ -166,3 +166,20 @@ def test_passes_over_a_hole_rotate_the_image_and_repeat_the_last_step() -> None:
     assert steps == [1000, 1100, 1200, 1200]
     assert prior(x[..., :6], level[..., :6]).shape == (1, 3, 8, 6)
     assert prior(x, torch.tensor([torch.inf])).shape == x.shape
+
+
+def test_nearest_steps_are_integers() -> None:
+    class Steps(torch.nn.Module):
+        """A network whose result is the step that it receives, as a lookup table would."""
+
+        def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+            return t.reshape(-1, 1, 1, 1).expand_as(x)
+
+    sigma = (TABLE[[10, 11]].log() @ torch.tensor([[0.7, 0.2], [0.3, 0.8]], dtype=torch.float64)).exp().float()
+    x = torch.zeros(2, 3, 4, 4)
+    steps = {}
+    for nearest in (False, True):
+        denoised = EpsilonPrior(Steps(), TABLE, prediction="x0", nearest_steps=nearest)(x, sigma)
+        steps[nearest] = denoised[:, 0, 0, 0]
+    torch.testing.assert_close(steps[False], torch.tensor([10.3, 10.8]), atol=1e-3, rtol=0)
+    assert steps[True].tolist() == [10, 11]

@@ -1,0 +1,1 @@
+"""Import of published checkpoints; `imports.import_model` is the entry point."""
