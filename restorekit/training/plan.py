@@ -219,6 +219,8 @@ class Plan(Config):
     def _network(self) -> Iterator[str]:
         if self.model.channels not in (1, 3):
             yield f"model.channels is {self.model.channels}, allowed in training: 1 or 3"
+        if isinstance(self.model, EpsilonConfig) and self.model.net.low_res:
+            yield "model.net.low_res is true, allowed in training: false"
         if isinstance(self.model, NoisyClassifierConfig) and self.data.crop != self.model.size:
             yield f"data.crop is {self.data.crop}, allowed with model.net.size: {self.model.size}"
         with torch.device("meta"):

@@ -55,7 +55,7 @@ run.steps = 10
             "model={channels=2, net={in_channels=2, out_channels=2}}",
             r"model\.channels is 2, allowed in training: 1 or 3",
         ),
-        ("model.net.low_res=true", "low_res is true, allowed: false"),
+        ("model.net.low_res=true", "low_res_factor is None, allowed: a number if net.low_res"),
         ("model={family='score', levels={first=1e30}}", r"levels\.first: .*100000000"),
         ("model={family='score', net={features=1}}", r"features: .*2"),
         ('card.name="a\\nb"', r"card\.name"),
@@ -70,6 +70,13 @@ def test_values_out_of_range_are_refused(tmp_path: Path, override: str, message:
     for line in str(caught.value).splitlines():
         assert line.isprintable()
         assert len(line) < 500 + len(str(path))
+
+
+def test_upsamplers_are_not_trained(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(TEXT)
+    with pytest.raises(OptionError, match=r"model.net.low_res is true, allowed in training: false"):
+        read_plan(path, ["model.net.low_res=true", "model.low_res_factor=4"])
 
 
 def test_crops_of_a_classifier_have_the_size_of_its_images(tmp_path: Path) -> None:
