@@ -76,6 +76,7 @@ from .run.settings import RunReport as RunReport
 from .sampling.data_consistency import plug_and_play as plug_and_play
 from .sampling.data_consistency import sample_ddnm as sample_ddnm
 from .sampling.langevin import sample_langevin as sample_langevin
+from .sampling.samplers import encode_ddim as encode_ddim
 from .sampling.samplers import sample_ancestral as sample_ancestral
 from .sampling.samplers import sample_ddim as sample_ddim
 from .sampling.samplers import sample_dpmpp_2m as sample_dpmpp_2m

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, denoise_at, denoise_at_with_variance
 from restorekit.core.posterior import Variance, posterior_variance, step_variance
+from restorekit.errors import OptionError
 
 OnStep = Callable[[int, Tensor, Tensor], None]
 Gradient = Callable[[Tensor, Tensor], Tensor]
@@ -167,9 +168,60 @@ def sample_euler(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep 
     return sample_ddim(prior, x, ladder, _NoNoise(), clip=False, on_step=on_step)
 
 
-def sample_heun(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep | None = None) -> Tensor:
-    """Heun's method for the probability flow ODE (Karras et al. 2022, algorithm 1); 2 S - 1 evaluations."""
+def encode_ddim(
+    prior: Denoiser, x: Tensor, ladder: Tensor, *, clip: bool = False, on_step: OnStep | None = None
+) -> Tensor:
+    """Return the state at ladder[0] from which `sample_ddim` with eta = 0 returns the images x, up to the ODE's error.
+
+    These are the steps of DDIM in the opposite direction (Song et al. 2020, arXiv 2010.02502, section 5.4;
+    `ddim_reverse_sample` of guided-diffusion): x_t = D + t (x - D) / s from each sigma s of the ladder to the next
+    larger one, t. As there, images count as states at the smallest sigma; a ladder of one step returns them unchanged.
+    The error is proportional to the width of the steps.
+
+    x: (N, C, H, W) in [-1, 1]. ladder: as for sampling, (S + 1,) decreasing, last = 0; S - 1 evaluations. clip: clamp D
+    to [-1, 1], as guided-diffusion does by default; the steps are then not those of the ODE. The noise of
+    guided-diffusion, x_T, is (x - D) / ladder[0] for the returned state.
+    """
+    for index, s, t in _steps(ladder[:-1].flip(0)):
+        denoised = denoise_at(prior, x, s)
+        denoised = denoised.clamp(-1, 1) if clip else denoised
+        x = ddim_step(x, denoised, s, t, _NoNoise(), eta=0.0)
+        if on_step is not None:
+            on_step(index, x, denoised)
+    return x
+
+
+def sample_heun(
+    prior: Denoiser,
+    x: Tensor,
+    ladder: Tensor,
+    noise: Noise | None = None,
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float = 1.0,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Heun's method for the probability flow ODE (Karras et al. 2022, algorithm 1); 2 S - 1 evaluations.
+
+    With s_churn > 0 it is their stochastic sampler (algorithm 2): a step from a sigma in [s_tmin, s_tmax] first
+    increases sigma by the factor 1 + min(s_churn / S, sqrt(2) - 1) with fresh noise of standard deviation s_noise, at
+    most to the largest sigma of the prior (the paper leaves this to s_tmax). Table 5 of the paper has values: 80, 0.05,
+    50 and 1.003 for the network of Dhariwal and Nichol (2021) for ImageNet. It requires `noise`, from which one tensor
+    is taken per step, and a prior without fixed levels.
+
+    Raises OptionError if s_churn is negative, or positive without noise or for a prior with fixed levels.
+    """
+    _check_churn(prior, noise, s_churn)
+    gain = 1 + min(s_churn / (len(ladder) - 1), math.sqrt(2) - 1)
     for index, t, s in _steps(ladder):
+        if noise is not None and s_churn > 0:
+            sample = noise.like(x)
+            if s_tmin <= t <= s_tmax:
+                raised = max(t, min(gain * t, prior.info.sigma_max))
+                x = x + s_noise * math.sqrt(raised**2 - t**2) * sample
+                t = raised
         denoised = denoise_at(prior, x, t)
         slope = (x - denoised) / t
         following = x + (s - t) * slope
@@ -180,6 +232,16 @@ def sample_heun(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep |
         if on_step is not None:
             on_step(index, x, denoised)
     return x
+
+
+def _check_churn(prior: Denoiser, noise: Noise | None, s_churn: float) -> None:
+    """Raise OptionError if `sample_heun` cannot add noise."""
+    if not s_churn >= 0:
+        raise OptionError(f"sample_heun: s_churn is {s_churn:g}, allowed: 0 or more")
+    if s_churn > 0 and noise is None:
+        raise OptionError(f"sample_heun: s_churn is {s_churn:g} without noise; allowed: rk.ImageNoise(seeds) as noise")
+    if s_churn > 0 and prior.info.levels is not None:
+        raise OptionError(f"sample_heun: s_churn is {s_churn:g}, allowed for a prior with fixed noise levels: 0")
 
 
 def sample_dpmpp_2m(prior: Denoiser, x: Tensor, ladder: Tensor, *, on_step: OnStep | None = None) -> Tensor:

@@ -18,9 +18,11 @@ from restorekit.core.ladders import (
     table_ladder,
 )
 from restorekit.core.noise import ImageNoise
+from restorekit.errors import OptionError
 from restorekit.priors.epsilon import EpsilonPrior, step_of
 from restorekit.priors.guided import ClassifierGuided
 from restorekit.sampling.samplers import (
+    encode_ddim,
     sample_ancestral,
     sample_ddim,
     sample_dpmpp_2m,
@@ -149,12 +151,106 @@ def test_ode_samplers_agree_with_k_diffusion(prior: str, grid: str, sampler) -> 
     want.agrees(f"{name}.final", final)
 
 
+def test_encoding_agrees_with_guided_diffusion() -> None:
+    want, facts = golden.load(GUIDED), golden.load(GUIDED).facts["runs"]["ddim_reverse"]
+    steps = facts["T"]
+    table = sigmas_from_betas(linear_betas(steps))
+    ladder = table_ladder(table, respaced_steps(steps, facts["respacing"]))
+    prior, seen = EpsilonPrior(StandIn(), table), Trajectory(ladder[:-1].flip(0))
+    x = want["input.x_0"] * (1 + ladder[-2].float() ** 2).sqrt()
+    state = encode_ddim(prior, x, ladder, clip=facts["clip"], on_step=seen)
+    # Their last step goes to pure noise, whose sigma is infinite.
+    denoised = prior(state, ladder[:1].float())
+    seen.states.append((state - denoised) / ladder[0].float())
+    seen.denoised.append(denoised)
+    want.agrees("output.ddim_reverse.samples", torch.stack(seen.states))
+    want.agrees("output.ddim_reverse.pred_xstart", torch.stack(seen.denoised))
+
+
+def encoded(steps: int) -> tuple[Tensor, float, float]:
+    """The images, and the largest errors of their encoding and of the images decoded from it, for a Gaussian prior."""
+    prior, ladder = GaussianPrior(mean=0.3, std=0.5), karras_ladder(20, 0.002, steps)
+    x = 0.3 + 0.5 * ImageNoise([0]).like(torch.empty(1, 3, 9, 7)).clamp(-2, 2)
+    state = encode_ddim(prior, x, ladder)
+    exact = 0.3 + math.sqrt(0.5**2 + 20**2) / 0.5 * (x - 0.3)
+    decoded = sample_ddim(prior, state, ladder, ImageNoise([0]), clip=False)
+    return x, (state - exact).abs().max().item(), (decoded - x).abs().max().item()
+
+
+def test_encoding_is_the_inverse_of_ddim_to_first_order() -> None:
+    coarse, fine = encoded(100), encoded(200)
+    assert fine[1] < 2.5
+    assert fine[2] < 0.06
+    assert coarse[1] / fine[1] == pytest.approx(2, abs=0.3)
+    assert coarse[2] / fine[2] == pytest.approx(2, abs=0.3)
+
+
+def test_encoding_in_one_step_is_the_image_and_clipping_is_optional() -> None:
+    prior, x = GaussianPrior(mean=0.3, std=0.5), torch.full((1, 3, 5, 5), 1.4)
+    assert torch.equal(encode_ddim(prior, x, karras_ladder(20, 0.002, 1)), x)
+    assert not prior.seen
+    seen = []
+    for clip in (False, True):
+        encode_ddim(prior, x, karras_ladder(20, 0.002, 5), clip=clip, on_step=lambda i, x, d: seen.append(d))
+    assert max(d.max() for d in seen[:4]) > 1.3
+    assert max(d.max() for d in seen[4:]) == 1
+
+
+class RecordingPrior(GaussianPrior):
+    """Keeps the states at which it is evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = []
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        self.states.append(x)
+        return super().__call__(x, sigma)
+
+
+def test_churn_agrees_with_k_diffusion() -> None:
+    want, prior = golden.load(KDIFFUSION), RecordingPrior()
+    ladder, noise = want["output.karras"].double(), golden.Recorded(want["input.noise_churn"])
+    start = want["input.x"] * ladder[0].float()
+    final = sample_heun(prior, start, ladder, noise, **want.facts["parameters"]["churn"])
+    # The recorded states include the added noise; every other evaluation is that of Heun's correction.
+    want.agrees("output.analytic.karras.heun_churn.states", torch.stack([*prior.states[::2], final]))
+    want.agrees("output.analytic.karras.heun_churn.final", final)
+
+
+def test_heun_without_churn_takes_no_noise() -> None:
+    prior, ladder, noise = GaussianPrior(), karras_ladder(10, 0.1, 5), ImageNoise([0])
+    x = ImageNoise([1]).like(torch.empty(1, 3, 6, 5)) * 10
+    assert torch.equal(sample_heun(prior, x, ladder, noise, s_noise=2.0), sample_heun(prior, x, ladder))
+    assert torch.equal(noise.like(x), ImageNoise([0]).like(x))
+    outside = sample_heun(prior, x, ladder, noise, s_churn=3.0, s_tmin=10.5)
+    assert torch.equal(outside, sample_heun(prior, x, ladder)), "no sigma is in the range"
+
+
+def test_churn_does_not_exceed_the_largest_sigma_of_the_prior() -> None:
+    prior = GaussianPrior(sigma_max=10.0)
+    sample_heun(prior, torch.zeros(1, 3, 6, 5), karras_ladder(10, 0.1, 5), ImageNoise([0]), s_churn=100.0)
+    assert max(prior.sigmas) == pytest.approx(10)
+    assert prior.sigmas[2] == pytest.approx(math.sqrt(2) * prior.sigmas[1], rel=1e-4)
+
+
+def test_churn_requires_noise_and_a_prior_that_accepts_any_sigma() -> None:
+    x, ladder, noise = torch.zeros(1, 3, 6, 5), karras_ladder(10, 0.1, 5), ImageNoise([0])
+    with pytest.raises(OptionError, match="s_churn is 3 without noise"):
+        sample_heun(GaussianPrior(), x, ladder, s_churn=3.0)
+    with pytest.raises(OptionError, match="s_churn is -1, allowed: 0 or more"):
+        sample_heun(GaussianPrior(), x, ladder, noise, s_churn=-1.0)
+    with pytest.raises(OptionError, match="fixed noise levels: 0"):
+        sample_heun(GaussianPrior(levels=tuple(ladder[:-1].tolist())), x, ladder, noise, s_churn=3.0)
+
+
 ALL = {
     "ancestral": lambda p, x, ladder, noise: sample_ancestral(p, x, ladder, noise, clip=False),
     "ddim": lambda p, x, ladder, noise: sample_ddim(p, x, ladder, noise, clip=False),
     "ddim-eta": lambda p, x, ladder, noise: sample_ddim(p, x, ladder, noise, eta=0.7, clip=False),
     "euler": lambda p, x, ladder, noise: sample_euler(p, x, ladder),
     "heun": lambda p, x, ladder, noise: sample_heun(p, x, ladder),
+    "heun-churn": lambda p, x, ladder, noise: sample_heun(p, x, ladder, noise, s_churn=20.0, s_tmax=50.0),
     "dpmpp_2m": lambda p, x, ladder, noise: sample_dpmpp_2m(p, x, ladder),
 }
 
@@ -187,6 +283,12 @@ def test_samples_do_not_depend_on_the_batch(name: str) -> None:
         return ALL[name](prior, noise.like(torch.empty(len(seeds), 3, 6, 5)) * 10, ladder, noise)
 
     torch.testing.assert_close(run([3, 9]), torch.cat([run([3]), run([9])]))
+
+
+def test_encodings_do_not_depend_on_the_batch() -> None:
+    x = ImageNoise([3, 9]).like(torch.empty(2, 3, 6, 5))
+    both, ladder = encode_ddim(GaussianPrior(), x, karras_ladder(10, 0.1, 5)), karras_ladder(10, 0.1, 5)
+    torch.testing.assert_close(both, torch.cat([encode_ddim(GaussianPrior(), one, ladder) for one in x.split(1)]))
 
 
 def test_learned_variance_requires_a_prior_that_has_it() -> None:
