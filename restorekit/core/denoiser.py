@@ -39,6 +39,8 @@ class PriorInfo:
             initial estimate of them (`smooth_fill`), and D = E[x0 | clean pixels].
         blind: True if D does not depend on sigma: the prior was trained on degradations of unknown kind and strength,
             D(y) = E[x0 | y], and is not a Gaussian denoiser.
+        logits: True if x, D and the noise are logits of images (`restorekit.core.logits`) and sigma is in their unit:
+            the prior can be sampled, but not restore images.
     """
 
     channels: int
@@ -52,6 +54,7 @@ class PriorInfo:
     partial_noise: bool = False
     supports_holes: bool = False
     blind: bool = False
+    logits: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -71,7 +74,7 @@ class PriorInfo:
         """Raise TypeError if a field has another type than it declares."""
         numbers = isinstance(self.levels, tuple) and all(map(_is_number, self.levels))
         words = isinstance(self.classes, tuple) and all(isinstance(name, str) for name in self.classes)
-        flags = ("learned_variance", "partial_noise", "supports_holes", "blind")
+        flags = ("learned_variance", "partial_noise", "supports_holes", "blind", "logits")
         for name, is_valid, allowed in (
             ("channels", _is_integer(self.channels), "an integer"),
             ("size", self.size is None or _is_integer(self.size), "an integer or None"),

@@ -16,7 +16,7 @@ from restorekit.nets.ncsn import NCSN, NCSNConfig
 from restorekit.nets.unet import UNet, UNetConfig
 from restorekit.priors.epsilon import EpsilonPrior, Prediction
 from restorekit.priors.guided import NoisyClassifier
-from restorekit.priors.score import ScorePrior
+from restorekit.priors.score import Data, ScorePrior
 
 # Largest side of an image, and largest number of its channels.
 MAX_SIDE, MAX_CHANNELS = 1_000_000, 1024
@@ -142,7 +142,7 @@ class EpsilonConfig(Config):
 
 
 class LevelsConfig(Config):
-    """The noise levels of a score network: a geometric sequence, for data in [0, 1] as in NCSN."""
+    """The noise levels of a score network: a geometric sequence, in the unit of `ScoreConfig.data`."""
 
     first: float = Field(1.0, ge=SIGMA_RANGE[0], le=SIGMA_RANGE[1])
     last: float = Field(0.01, ge=SIGMA_RANGE[0], le=SIGMA_RANGE[1])
@@ -175,6 +175,9 @@ class ScoreConfig(_PlainConfig):
     family: Literal["score"] = "score"
     net: NCSNConfig = NCSNConfig()
     levels: LevelsConfig = LevelsConfig()
+    data: Data = "unit"
+    """What the network was trained on: "unit", images in [0, 1]; "signed", images in [-1, 1] (`rescaled` in NCSNv2);
+    "logits", logits of images (`logit_transform`), for which the prior can only be sampled."""
     divide: bool = False
     """The score is the network's output divided by sigma (NCSNv2)."""
     channels: int = Field(3, ge=1, le=MAX_CHANNELS)
@@ -190,6 +193,8 @@ class ScoreConfig(_PlainConfig):
     def _check_shapes(self) -> ScoreConfig:
         if self.net.channels != self.channels:
             raise ValueError(f"net.channels is {self.net.channels}, allowed: {self.channels} (channels)")
+        if self.net.rescale and self.data != "unit":
+            raise ValueError(f"net.rescale is true, allowed with data '{self.data}': false")
         if self.net.levels not in (None, self.levels.count):
             raise ValueError(f"net.levels is {self.net.levels}, allowed: {self.levels.count} (levels.count), or null")
         return self
@@ -200,7 +205,9 @@ class ScoreConfig(_PlainConfig):
         sigmas = [f"{sigma:.3g}" for sigma in self.levels.sigmas().tolist()]
         shown = sigmas if len(sigmas) <= 20 else [*sigmas[:3], "...", sigmas[-1]]
         network = f"NCSN's dilated RefineNet, {self.net.features} features, {len(self.net.stages)} stages, {norms}"
-        return f"- Network: {network}.\n- {len(sigmas)} levels in [0, 1]: {', '.join(shown)}."
+        space = {"unit": "in [0, 1]", "signed": "in [-1, 1]", "logits": "of logits"}[self.data]
+        line = f"- Network: {network}.\n- {len(sigmas)} levels {space}: {', '.join(shown)}."
+        return line + "\n- A prior of logits: for restorekit sample only." if self.data == "logits" else line
 
     def build_net(self) -> NCSN:
         """Return the network with newly initialized weights."""
@@ -211,6 +218,7 @@ class ScoreConfig(_PlainConfig):
         return ScorePrior(
             self.build_net() if net is None else net,
             self.levels.sigmas(),
+            data=self.data,
             divide=self.divide,
             channels=self.channels,
             size=self.size,

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import Denoiser
+from restorekit.core.logits import check_pixels
 from restorekit.errors import ModelError
 from restorekit.models.registry import PRIORS, load_prior
 from restorekit.sampling import solvers
@@ -33,6 +34,7 @@ def with_names(function: Callable[Concatenate[Denoiser, P], R]) -> Callable[Conc
                 prior.to(tensor.device)
         if not isinstance(prior, Denoiser):
             raise ModelError(f"{function.__name__}: the prior is a {type(prior).__name__}, allowed: {PRIORS}")
+        check_pixels(prior.info, function.__name__)
         return function(prior, *args, **kwargs)
 
     return named  # type: ignore[return-value]  # the first parameter may also be passed by name

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, Estimate, Wrapper, denoise_with_variance
+from restorekit.core.logits import check_pixels
 
 # Pixels that are evaluated at once at first: one window of 512 x 512.
 FIRST_PIXELS = 512**2
@@ -128,9 +129,12 @@ class Batched(Wrapper):
         prior: any denoiser.
         queue: the threads; shared by all priors that they use.
         probing: see `BatchSize`.
+
+    Raises ModelError for a prior of logits.
     """
 
     def __init__(self, prior: Denoiser, queue: BatchQueue, *, probing: bool = False) -> None:
+        check_pixels(prior.info, "restoring photos")
         super().__init__(prior)
         self.queue, self.batch_size = queue, BatchSize(probing=probing)
 

@@ -12,7 +12,9 @@ from torchvision.utils import make_grid
 
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.ladders import ladder_for
+from restorekit.core.logits import from_logits, to_logits
 from restorekit.core.noise import ImageNoise, check_seed, image_seed, new_seed
+from restorekit.core.posterior import Variance
 from restorekit.errors import OptionError, RestorekitWarning, unknown
 from restorekit.models import registry
 from restorekit.priors.labelled import Labelled
@@ -49,7 +51,7 @@ def sample(
 ) -> Tensor:
     """Sample images from a prior: (count, C, size, size) in [-1, 1] on the CPU; image i depends only on the seed and i.
 
-    prior: a denoiser, or what `load_prior` accepts.
+    prior: a denoiser, or what `load_prior` accepts; samples of a prior of logits (see `PriorInfo`) become images.
     size: side in pixels; by default the window of the prior.
     steps: number of noise levels; a prior with fixed levels uses at most as many as it has.
     inner_steps: number of updates at every level with sampler "langevin".
@@ -81,7 +83,8 @@ def sample(
         noise = ImageNoise([image_seed(seed, str(i))])
         start = noise.like(torch.empty(1, prior.info.channels, side, side, device=engine.device))
         with torch.no_grad():
-            images.append(_sample_one(sampler, placed, start, ladder, noise, inner_steps))
+            image = _sample_one(sampler, placed, start, ladder, noise, inner_steps)
+            images.append(from_logits(image) if prior.info.logits else image)
     return torch.cat(images).float().clamp(-1, 1).cpu()
 
 
@@ -91,11 +94,13 @@ def _sample_one(
     x = start * float(ladder[0])
     if sampler == "langevin":
         uniform = 2 * torch.special.ndtr(start) - 1
+        uniform = to_logits(uniform) if prior.info.logits else uniform
         return sample_langevin(prior, uniform, ladder, noise, inner_steps=inner_steps)
     if sampler == "ancestral":
-        return sample_ancestral(prior, x, ladder, noise, variance="learned" if prior.info.learned_variance else "small")
+        variance: Variance = "learned" if prior.info.learned_variance else "small"
+        return sample_ancestral(prior, x, ladder, noise, variance=variance, clip=not prior.info.logits)
     if sampler == "ddim":
-        return sample_ddim(prior, x, ladder, noise)
+        return sample_ddim(prior, x, ladder, noise, clip=not prior.info.logits)
     return {"euler": sample_euler, "heun": sample_heun, "dpmpp-2m": sample_dpmpp_2m}[sampler](prior, x, ladder)
 
 

@@ -16,6 +16,7 @@ from restorekit.models import registry
 from restorekit.models.config import EpsilonConfig, LevelsConfig, NoisyClassifierConfig, ScheduleConfig, ScoreConfig
 from restorekit.models.files import WEIGHTS, load_weights, read_config, save_weights
 from restorekit.nets.classifier import ClassifierConfig
+from restorekit.nets.ncsn import NCSNConfig
 from restorekit.priors.epsilon import EpsilonPrior
 from tests import golden
 from tests.models.small import CONDITIONAL, CONFIG, small_model
@@ -166,6 +167,13 @@ def test_levels_of_a_score_network_decrease() -> None:
         LevelsConfig(first=1.0, last=2.0)
 
 
+def test_score_network_of_other_data_does_not_rescale_its_input() -> None:
+    for data in ("signed", "logits"):
+        with pytest.raises(ValidationError, match=f"net.rescale is true, allowed with data '{data}': false"):
+            ScoreConfig(data=data)
+        assert ScoreConfig(data=data, net=NCSNConfig(rescale=False)).build().info.logits == (data == "logits")
+
+
 def test_classifiers_are_loaded_by_name_folder_and_file(tmp_path: Path) -> None:
     save_weights(tmp_path / WEIGHTS, CLASSIFIER.build().net.state_dict(), CLASSIFIER, torch.float32)
     for source in (tmp_path, tmp_path / WEIGHTS, str(tmp_path)):
@@ -181,45 +189,3 @@ def test_classifiers_are_loaded_by_name_folder_and_file(tmp_path: Path) -> None:
         registry.load_prior(tmp_path)
     with pytest.raises(ModelError, match="unknown model 'classifier-patch'"):
         rk.load_classifier("classifier-patch")
-
-
-def test_hub_download_uses_name_and_revision(tmp_path: Path, monkeypatch) -> None:
-    folder, requests = small_model(tmp_path / "m"), []
-
-    def download(name, file, *, revision, library_name):
-        requests.append((name, file, revision))
-        return str(folder / file)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    registry.load_prior("hf://org/name@v1")
-    registry.load_prior("hf://org/name")
-    assert requests == [("org/name", WEIGHTS, "v1"), ("org/name", WEIGHTS, None)]
-
-
-def test_unreachable_hub_is_reported_in_one_line(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="hf://org/none") as caught:
-        registry.load_prior("hf://org/none")
-    assert "\n" not in str(caught.value)
-
-
-def test_push_uploads_weights_and_card(tmp_path: Path, monkeypatch) -> None:
-    calls = []
-
-    class Api:
-        def __init__(self, **_):
-            pass
-
-        def create_repo(self, name, exist_ok):
-            calls.append(("create", name, exist_ok))
-
-        def upload_folder(self, *, repo_id, folder_path, allow_patterns):
-            calls.append(("upload", repo_id, sorted(allow_patterns)))
-            return type("Commit", (), {"commit_url": "https://hub/commit"})
-
-    monkeypatch.setattr("huggingface_hub.HfApi", Api)
-    assert registry.push_model(small_model(tmp_path / "m"), "org/name") == "https://hub/commit"
-    assert calls == [("create", "org/name", True), ("upload", "org/name", ["README.md", WEIGHTS])]
-    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
-        registry.push_model(tmp_path, "org/name")

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.ladders import geometric_ladder, ladder_for
 from restorekit.errors import ModelError
-from restorekit.priors.score import ScorePrior
+from restorekit.priors.score import Data, ScorePrior
 from restorekit.testing import GaussianPrior
 from tests import golden
 
@@ -33,6 +33,16 @@ def test_score_prior_of_a_gaussian_is_its_denoiser(divide: bool) -> None:
     assert prior.info.levels is not None
     sigma = torch.tensor(prior.info.levels)
     torch.testing.assert_close(prior(x, sigma), GaussianPrior(0.2, 0.3)(x, sigma), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("divide", [False, True])
+@pytest.mark.parametrize("data", ["signed", "logits"])
+def test_data_in_their_own_unit_are_not_converted(data: Data, divide: bool) -> None:
+    prior = ScorePrior(GaussianScore(0.6, 0.15, divide), SIGMAS, data=data, divide=divide)
+    assert prior.info.levels == pytest.approx(SIGMAS.tolist())
+    assert prior.info.logits == (data == "logits")
+    x, sigma = 3 * torch.randn(10, 3, 6, 5), SIGMAS.float()
+    torch.testing.assert_close(prior(x, sigma), GaussianPrior(0.6, 0.15)(x, sigma), rtol=0, atol=1e-5)
 
 
 def test_levels_agree_with_the_authors() -> None:

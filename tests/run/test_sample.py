@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.ladders import geometric_ladder
+from restorekit.core.logits import to_logits
 from restorekit.errors import OptionError, RestorekitWarning
 from restorekit.run.sample import Sampler, sample, write_grid
 from restorekit.testing import GaussianPrior
@@ -33,6 +34,17 @@ def test_prior_with_levels_is_sampled_by_langevin_at_its_size() -> None:
     got = sample(with_levels(), 2, inner_steps=5, steps=10)
     assert got.shape == (2, 3, 16, 16)
     assert torch.equal(got, sample(with_levels(), 2, inner_steps=5, steps=10, sampler="langevin"))
+
+
+@pytest.mark.parametrize("sampler", get_args(Sampler))
+def test_samples_of_a_prior_of_logits_are_images(sampler: Sampler) -> None:
+    prior = GaussianPrior(3.0, 0.5, logits=True)
+    images = sample(prior, 4, size=24, steps=20, inner_steps=10, sampler=sampler, **FLOAT32)
+    assert images.min() > 0.4
+    assert images.max() < 1
+    logits = to_logits(images)
+    assert logits.mean().item() == pytest.approx(3.0, abs=0.1)
+    assert logits.std().item() == pytest.approx(0.5, abs=0.15)
 
 
 def test_sample_does_not_depend_on_count() -> None:

@@ -15,11 +15,10 @@ from restorekit.errors import ModelError, shortened
 from restorekit.models.config import LevelsConfig, ScoreConfig
 from restorekit.models.importers.checkpoint import tensors_of
 from restorekit.nets.ncsn import NCSNConfig
+from restorekit.priors.score import Data
 
 # Settings with which the network and its levels are ours.
 FIXED: dict[tuple[str, str], tuple[Any, ...]] = {
-    ("data", "logit_transform"): (False,),
-    ("data", "rescaled"): (False,),
     ("model", "sigma_dist"): ("geometric",),
     ("model", "normalization"): ("InstanceNorm++",),
     ("model", "nonlinearity"): ("elu",),
@@ -79,6 +78,9 @@ def _read_settings(path: Path) -> dict[str, dict[str, Any]]:
     for part in ("data", "model"):
         if not isinstance(content, Mapping) or not isinstance(content.get(part), Mapping):
             raise ModelError(f"{path}: found no section {part}, allowed: a configuration of NCSN")
+    for name in ("logit_transform", "rescaled"):
+        if not isinstance(found := content["data"].get(name, False), bool):
+            raise ModelError(f"{path}: data.{name} is {shortened(found)}, allowed: true or false")
     for (part, name), allowed in FIXED.items():
         found = content[part].get(name, allowed[0])
         if found not in allowed:
@@ -88,24 +90,39 @@ def _read_settings(path: Path) -> dict[str, dict[str, Any]]:
 
 def _config(settings: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Tensor], path: Path) -> ScoreConfig:
     data, model = settings["data"], settings["model"]
+    kind = _data(data, path)
     conditional = any(name.endswith(".embed.weight") for name in weights)
     try:
         net = NCSNConfig(
             channels=data["channels"],
             features=model["ngf"],
             levels=model["num_classes"] if conditional else None,
+            rescale=kind == "unit",
             decoder_norms=conditional,
             depth=_depth(weights),
         )
         levels = LevelsConfig(first=model["sigma_begin"], last=model["sigma_end"], count=model["num_classes"])
         return ScoreConfig(
-            net=net, levels=levels, divide=not conditional, channels=net.channels, size=data["image_size"]
+            net=net,
+            levels=levels,
+            data=kind,
+            divide=not conditional,
+            channels=net.channels,
+            size=data["image_size"],
         )
     except KeyError as error:
         raise ModelError(f"{path}: found no setting {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise ModelError(f"{path}: {shortened(first['msg'], 200)} (found {shortened(first['input'])})") from error
+
+
+def _data(data: Mapping[str, Any], path: Path) -> Data:
+    """Return what the network was trained on. With both settings, NCSNv2 trains on [-1, 1] but samples logits."""
+    logits, rescaled = data.get("logit_transform", False), data.get("rescaled", False)
+    if logits and rescaled:
+        raise ModelError(f"{path}: data.logit_transform and data.rescaled are True, allowed: one of them")
+    return "logits" if logits else "signed" if rescaled else "unit"
 
 
 def _depth(weights: Mapping[str, Tensor]) -> Literal["plain", "deeper", "deepest"]:

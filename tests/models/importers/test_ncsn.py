@@ -75,6 +75,26 @@ def test_imported_network_agrees_with_ncsnv2(tmp_path: Path, depth: str) -> None
     torch.testing.assert_close(prior(2 * u - 1, sigma), 2 * (u + sigma_u**2 * score) - 1, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("setting", ["logit_transform", "rescaled"])
+def test_other_data_reach_the_network_unchanged(tmp_path: Path, setting: str) -> None:
+    layout = LAYOUTS["plain"]
+    settings = {**layout.settings, "data": {**layout.settings["data"], setting: True}}
+    file = write(tmp_path, checkpoint_v2(layout), settings)
+    import_model(file, tmp_path / "m")
+    prior = registry.load_prior(tmp_path / "m")
+    assert isinstance(prior, ScorePrior)
+    assert prior.info.logits == (setting == "logit_transform")
+    assert prior.info.sigma_max == pytest.approx(50), "the unit of sigma is that of the data"
+    # The recorded network received u in [0, 1] and converted it to 2 u - 1; this one receives that.
+    z, label, score = seeded_tensor("x", (2, 3, 16, 16)) * 0.6, layout.tensors["y"], layout.tensors["score"]
+    sigma = prior.table.flip(0)[label].float()
+    expected = z + sigma.reshape(-1, 1, 1, 1) ** 2 * score
+    torch.testing.assert_close(prior(z, sigma), expected, atol=1e-4, rtol=1e-4)
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert ("levels of logits" if prior.info.logits else "levels in [-1, 1]") in card
+    assert ("restorekit sample only" in card) == prior.info.logits
+
+
 def test_card_states_levels_and_source(tmp_path: Path) -> None:
     layout = LAYOUTS["plain"]
     file = write(tmp_path, checkpoint_v2(layout), layout.settings)
@@ -101,8 +121,8 @@ def test_configurations_with_python_objects_are_read_without_making_them(tmp_pat
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
-        ("data", {"logit_transform": True}, r"config\.yml: data\.logit_transform is True, allowed: False"),
-        ("data", {"rescaled": True}, r"data\.rescaled is True, allowed: False"),
+        ("data", {"logit_transform": True, "rescaled": True}, r"config\.yml: data\.logit_transform and .* one of them"),
+        ("data", {"logit_transform": "yes"}, r"config\.yml: data\.logit_transform is yes, allowed: true or false"),
         ("model", {"sigma_dist": "uniform"}, r"model\.sigma_dist is uniform, allowed: geometric"),
         ("model", {"nonlinearity": "relu"}, r"model\.nonlinearity is relu, allowed: elu"),
         ("model", {"ngf": 6}, r"of another shape: .*begin_conv.* \[4, 3, 3, 3\] instead of \[6, 3, 3, 3\]|do not fit"),
