@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from restorekit.cli.terminal import print_table
 from restorekit.errors import OptionError
 
 
 def train(
-    plan: Annotated[Path | None, typer.Argument(help="Training plan in TOML.", show_default=False)] = None,
+    plan: Annotated[
+        Path | None, typer.Argument(help="Training plan in TOML, or the name of a shipped plan.", show_default=False)
+    ] = None,
     new: Annotated[
         Path | None, typer.Option(help="Write a commented plan to start from to this file and exit.")
     ] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the shipped plans: what they train, data, result and hardware.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Output folder. Default: runs/PLAN.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the plan: a.b=value.")] = None,
     dry_run: Annotated[
@@ -38,19 +47,27 @@ def train(
 ) -> None:
     """Train a prior according to a plan."""
     from restorekit.training.plan_file import new_plan, read_plan
+    from restorekit.training.plan_library import find_plan
 
-    others = (plan, output, set_, dry_run or None, resume or None, init_from, max_minutes)
-    if new is not None and all(other is None for other in others):
+    others = (output, set_, dry_run or None, resume or None, init_from, max_minutes)
+    is_alone = plan is None and all(other is None for other in others)
+    if list_ and is_alone and new is None:
+        list_plans(as_json)
+        return
+    if list_ or as_json:
+        raise OptionError("train: --list lists the shipped plans; allowed with it: only --json")
+    if new is not None and is_alone:
         new_plan(new)
         print(f"train: {new} written; set data.folder in it, then: {shlex.join(['restorekit', 'train', str(new)])}")
         return
     if plan is None or new is not None:
         raise OptionError("train: allowed: a training plan, or only --new FILE.toml, which writes one to start from")
-    resolved = read_plan(plan, set_ or ())
+    path = find_plan(str(plan))
+    resolved = read_plan(path, set_ or ())
     if dry_run:
         print(resolved.model_dump_json(indent=2))
         return
-    folder = output or Path("runs") / plan.stem
+    folder = output or Path("runs") / path.stem
     with quiet_libraries():
         try:
             from restorekit.training.checkpoint import CHECKPOINT
@@ -69,6 +86,17 @@ def train(
             command = _resume_command(plan, output, set_ or (), max_minutes)
             print(f"train: {done}; checkpoint: {folder / CHECKPOINT}; to resume: {command}", file=sys.stderr)
         raise typer.Exit(result.exit_code)
+
+
+def list_plans(as_json: bool) -> None:
+    """Print the shipped plans as a table or as JSON."""
+    from restorekit.training.plan_library import plan_headers
+
+    headers = plan_headers()
+    if as_json:
+        print(json.dumps([asdict(header) for header in headers], indent=2))
+        return
+    print_table([field.name for field in fields(headers[0])], [list(asdict(header).values()) for header in headers])
 
 
 def _resume_command(plan: Path, output: Path | None, overrides: Sequence[str], max_minutes: float | None) -> str:

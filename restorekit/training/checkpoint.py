@@ -22,9 +22,10 @@ from restorekit.training.plan import Plan
 
 CHECKPOINT = "checkpoint.pt"
 KEYS = {"plan", "progress", "objective", "ema", "optimizer"}
-# Keys of a plan that may change when a run is resumed: except steps, they do not affect the computation.
+# Keys of a plan that may change when a run is resumed: except steps, they do not affect the computation. `accumulate`
+# changes with the number of processes; see `check_crops`.
 FREE_ON_RESUME = {
-    "run": {"steps", "log_steps", "save_minutes", "sample_minutes", "weights"},
+    "run": {"steps", "accumulate", "log_steps", "save_minutes", "sample_minutes", "weights"},
     "data": {"folder", "download", "cache", "workers"},
 }
 
@@ -108,6 +109,16 @@ def restore(saved: dict[str, Any], path: Path, modules: dict[str, nn.Module], op
         raise TrainingError(f"--resume: {path} does not fit the plan: {error}") from error
     progress: Progress = saved["progress"]
     return progress
+
+
+def check_crops(progress: Progress, crops_per_step: int, path: Path) -> None:
+    """Raise TrainingError if the steps of a checkpoint had another number of crops, on all processes together."""
+    if progress.images != progress.step * crops_per_step:
+        before = f"{progress.images / progress.step:g}" if progress.step else "no"
+        raise TrainingError(
+            f"--resume: the steps of {path} had {before} crops, found {crops_per_step}; allowed: the same"
+            " run.batch * run.accumulate * number of processes"
+        )
 
 
 def _check_tensors(name: str, state: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +15,21 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import TorchDynamoPlugin
+from accelerate.utils import DistributedType, TorchDynamoPlugin
 from torch import Tensor, nn
 
 from restorekit.core.noise import image_seed
 from restorekit.core.signals import stop_on_signals
 from restorekit.errors import TrainingError
 from restorekit.models.files import WEIGHTS, save_weights
-from restorekit.training.checkpoint import CHECKPOINT, Progress, read_checkpoint, restore, write_checkpoint
+from restorekit.training.checkpoint import (
+    CHECKPOINT,
+    Progress,
+    check_crops,
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+)
 from restorekit.training.data import batches
 from restorekit.training.ema import Ema
 from restorekit.training.logging import Report, write_card
@@ -29,6 +37,9 @@ from restorekit.training.objectives import objective_for
 from restorekit.training.optimizers import build_optimizer
 from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
 from restorekit.training.transfer import start_from
+
+# Kinds of distributed training that split the weights: the moving average and Muon need whole matrices.
+SPLIT_WEIGHTS = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class Trainer:
         self.plan, self.output = plan, output
         saved = self._saved_state(resume)
         self.accelerator = _accelerator(plan.run)
+        _check_processes(self.accelerator)
         torch.manual_seed(plan.run.seed)
         prior = plan.model.build() if init_from is None else start_from(init_from, plan)
         prior.requires_grad_(True).train()
@@ -82,6 +94,7 @@ class Trainer:
         if saved is not None:
             modules = {"ema": self.ema.average, "objective": self.objective}
             self.progress = restore(saved, output / CHECKPOINT, modules, optimizer)
+            check_crops(self.progress, self.crops_per_step, output / CHECKPOINT)
         self.has_dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in prior.modules())
         self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
 
@@ -127,6 +140,11 @@ class Trainer:
         }
         write_checkpoint(self.output / CHECKPOINT, state)
 
+    @property
+    def crops_per_step(self) -> int:
+        """Number of crops of an optimizer step on all processes."""
+        return self.plan.run.batch * self.plan.run.accumulate * self.accelerator.num_processes
+
     def _crops(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the crops from the current step on; the photos are read before this returns."""
         plan, processes = self.plan.run, self.accelerator.num_processes
@@ -144,7 +162,7 @@ class Trainer:
         return itertools.chain([next(crops)], crops)
 
     def _step(self, crops: Iterator[tuple[Tensor, Tensor | None]]) -> Tensor:
-        """Perform one optimizer step; return the mean loss on the device."""
+        """Perform one optimizer step; return the mean loss of all processes on the device."""
         plan, step = self.plan, self.progress.step
         total = torch.zeros((), device=self.accelerator.device)
         for group in self.optimizer.param_groups:
@@ -165,8 +183,9 @@ class Trainer:
                 total += loss.detach() / plan.run.accumulate
         self.ema.update(self.model, step)
         self.progress.step += 1
-        self.progress.images += plan.run.batch * plan.run.accumulate * self.accelerator.num_processes
-        return total
+        self.progress.images += self.crops_per_step
+        mean: Tensor = self.accelerator.reduce(total, "mean")
+        return mean
 
     def _generator(self, part: int) -> torch.Generator:
         """Return the generator of one accumulation step on one process, independent of the history of the run."""
@@ -184,7 +203,11 @@ class Trainer:
             yield
 
     def _seed(self, name: str, part: int) -> int:
-        """Return the seed of one accumulation step on one process."""
+        """Return the seed of one accumulation step on one process.
+
+        All these batches of `run.batch` crops have one numbering, as in `_crops`: two processes train on the same crops
+        with the same noise as one process with twice `run.accumulate`.
+        """
         index = (self.progress.step * self.plan.run.accumulate + part) * self.accelerator.num_processes
         return image_seed(self.plan.run.seed, f"{name} {index + self.accelerator.process_index}")
 
@@ -230,6 +253,17 @@ def _accelerator(run: RunPlan) -> Accelerator:
         dynamo_plugin=dynamo,
         step_scheduler_with_optimizer=False,
     )
+
+
+def _check_processes(accelerator: Accelerator) -> None:
+    """Raise TrainingError if a launcher started processes that would train separately, or would split the weights."""
+    if accelerator.distributed_type in SPLIT_WEIGHTS:
+        found = accelerator.distributed_type.value
+        raise TrainingError(f"accelerate: found {found}, allowed: one copy of the network per process (--multi_gpu)")
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        hint = "to train on the CPU, set ACCELERATE_USE_CPU=true"
+        raise TrainingError(f"accelerate: {launched} processes were launched, but there is no GPU for them; {hint}")
 
 
 def train(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from accelerate.utils import gather
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import GREY_LEVEL, per_image
@@ -254,6 +255,8 @@ class LearnedVariance(nn.Module):
 
     @torch.no_grad()
     def _remember(self, index: Tensor, bound: Tensor) -> None:
+        """Add losses to the history, those of all processes in the same order: every process has the same history."""
+        index, bound = gather([index, bound])
         for step, value in zip(index.tolist(), bound, strict=True):
             self.history[step, self.seen[step] % HISTORY] = value
             self.seen[step] += 1
