@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from restorekit.core.denoiser import Denoiser, Wrapper
+from restorekit.core.precision import has_bfloat16
 from restorekit.errors import OptionError, unknown
 from restorekit.priors.autocast import Autocast
 from restorekit.priors.guided import NoisyClassifier
@@ -64,7 +65,9 @@ class Engine:
         """Move a network, and the networks in wrappers around it, to the device."""
         if isinstance(model, nn.Module):
             model.to(self.device)
-            model.to(memory_format=torch.channels_last)
+            # torch converts tensors of four dimensions only, and raises an exception for others.
+            if all(tensor.ndim != 5 for tensor in (*model.parameters(), *model.buffers())):
+                model.to(memory_format=torch.channels_last)
         elif isinstance(model, Wrapper):
             for part in vars(model).values():
                 self._move(part)
@@ -97,7 +100,7 @@ def make_engine(
         raise OptionError(f"--tile: found {tile}, allowed: {MIN_TILE} or more")
     first, *others = _devices(device)
     if precision == "auto":
-        precision = "bfloat16" if _has_bfloat16(first) else "float32"
+        precision = "bfloat16" if has_bfloat16(first) else "float32"
     return Engine(first, precision, tile, compile, tuple(others))
 
 
@@ -129,11 +132,3 @@ def _allowed_devices() -> str:
     gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return f"allowed: {', '.join(['auto', 'cpu', *(['cuda', *gpus] if gpus else []), *mps])}"
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # torch has no public function for this check; without it, float32 is the safe choice.
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())

@@ -7,12 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from restorekit.training import optimizers
 from restorekit.training.optimizers import Muon, build_optimizer, matrix_shape, orthogonalize
 from restorekit.training.plan import OptimizerPlan
 
 
+@pytest.mark.parametrize("in_hardware", [True, False])
 @pytest.mark.parametrize("shape", [(64, 64), (32, 288), (288, 32), (16, 16), (128, 45)])
-def test_newton_schulz_moves_singular_values_close_to_1(shape: tuple[int, int]) -> None:
+def test_newton_schulz_moves_singular_values_close_to_1(
+    shape: tuple[int, int], in_hardware: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizers, "has_bfloat16", lambda device: in_hardware)
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
     # Singular values of a square random matrix reach down to 0; the iteration lifts those above 0.01 of the norm.
     values, norms = torch.linalg.svdvals(matrices), matrices.norm(dim=(-2, -1)).unsqueeze(-1)
@@ -31,6 +36,17 @@ def test_newton_schulz_keeps_the_singular_vectors_and_ignores_the_scale() -> Non
         torch.testing.assert_close(rotated, rotated.diag().diag(), atol=0.05, rtol=0)
         assert rotated.diag().min() > 0.65
     assert torch.equal(orthogonalize(torch.zeros(1, 16, 20)), torch.zeros(1, 16, 20))
+
+
+def test_newton_schulz_computes_in_float32_without_bfloat16_in_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrices = torch.randn(1, 32, 64, generator=torch.Generator().manual_seed(2))
+    results = {}
+    for in_hardware in (True, False):
+        monkeypatch.setattr(optimizers, "has_bfloat16", lambda device, found=in_hardware: found)
+        results[in_hardware] = orthogonalize(matrices)
+    assert torch.equal(results[True], results[True].bfloat16().float())
+    assert not torch.equal(results[False], results[False].bfloat16().float())
+    torch.testing.assert_close(results[True], results[False], atol=0.03, rtol=0)
 
 
 def network() -> nn.Module:
