@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from restorekit.plugins import discovery
 from restorekit.testing import run_command
+from tests.models.fake_hub import TOKEN, FakeHub, serve
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +49,27 @@ def install(tmp_path: Path, monkeypatch):
 def restorekit():
     """Run the command line in this process; returns (exit code, standard output, standard error)."""
     return run_command
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch) -> Iterator[FakeHub]:
+    """A local fake of the Hugging Face Hub, which huggingface_hub uses with the right token and an empty cache."""
+    from huggingface_hub import utils
+
+    with serve() as fake:
+        values = {
+            "ENDPOINT": fake.url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": fake.url + "/{repo_id}/resolve/{revision}/{filename}",
+        }
+        values |= {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_TOKEN_PATH": str(tmp_path / "token")}
+        values |= {"AGENT_HARNESSES_PATH": str(tmp_path / "agents.json")}
+        flags = {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
+        for name, value in (values | flags).items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value, raising=False)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        # The client waits between its attempts.
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        yield fake
+        if hasattr(utils, "close_session"):
+            utils.close_session()

@@ -43,6 +43,8 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "replay": replay_result,
     "verify": verify_results,
 }
+# Options before the command that set a variable.
+VARIABLES = {"--no-plugins": (SELECTION, ""), "--offline": ("HF_HUB_OFFLINE", "1")}
 GROUPS = {"plugins": plugins_app, "models": models_app, "evaluate": evaluate_app}
 
 # Base class of typer's usage errors; typer 0.29 bundles click, earlier versions import it.
@@ -79,19 +81,20 @@ def _global_options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Load only the built-in plugins.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only models of the Hugging Face Hub that are in the cache.")
+    ] = False,
 ) -> None: ...
 
 
-def _select_plugins(arguments: list[str]) -> list[str]:
-    """Apply `--no-plugins` before the command, and return the other arguments.
+def _apply_variables(arguments: list[str]) -> list[str]:
+    """Apply the options before the command that set environment variables, and return the other arguments.
 
-    The environment variable takes effect before the commands are built, and in child processes.
+    The variables take effect before the commands are built and libraries are imported, and in child processes.
     """
     leading = list(itertools.takewhile(lambda word: word.startswith("-"), arguments))
-    if "--no-plugins" not in leading:
-        return arguments
-    os.environ[SELECTION] = ""
-    return [word for word in leading if word != "--no-plugins"] + arguments[len(leading) :]
+    os.environ.update(VARIABLES[word] for word in leading if word in VARIABLES)
+    return [word for word in leading if word not in VARIABLES] + arguments[len(leading) :]
 
 
 def main() -> None:
@@ -100,7 +103,7 @@ def main() -> None:
     A `RestorekitError` is printed as one line on standard error. The exit code is 2 for wrong usage and 1 for any other
     failure.
     """
-    arguments = repeat_flags(_select_plugins(sys.argv[1:])) or ["--help"]
+    arguments = repeat_flags(_apply_variables(sys.argv[1:])) or ["--help"]
     # The doctor imports third-party plugins in separate processes.
     is_doctor = arguments[:2] == ["plugins", "doctor"]
     with without_imports() if is_doctor else contextlib.nullcontext():

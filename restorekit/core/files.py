@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -166,6 +166,21 @@ def find_images(folder: Path) -> list[Path]:
     for path, reason in found.failed:
         raise ImageError(f"{path}: {reason}")
     return list(found.images)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 digest of a file as hexadecimal digits; OSError if it cannot be read.
+
+    The digest of an unchanged file (size and time of modification) is computed once.
+    """
+    found = path.stat()
+    return _sha256(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, *state: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

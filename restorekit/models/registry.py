@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,26 +11,17 @@ from torch import nn
 
 from restorekit.core.denoiser import Denoiser, PriorInfo, Wrapper
 from restorekit.core.family import FAMILY, PriorFamily
+from restorekit.core.files import file_sha256
 from restorekit.core.reserved import BUNDLED
 from restorekit.errors import ModelError, RestorekitError, unknown
 from restorekit.models.config import NoisyClassifierConfig
-from restorekit.models.files import (
-    CARD,
-    WEIGHTS,
-    load_any_weights,
-    load_classifier_weights,
-    load_weights,
-    read_config,
-)
-from restorekit.models.importers.diffusers import CONFIG, SCHEDULER, find_unet
-from restorekit.models.importers.diffusers import WEIGHTS as DIFFUSERS_WEIGHTS
+from restorekit.models.files import WEIGHTS, load_any_weights, load_classifier_weights, load_weights, read_config
+from restorekit.models.hub import HUB, fetch
+from restorekit.models.importers.diffusers import find_unet
 from restorekit.plugins.discovery import plugin_files, prior_families
 from restorekit.plugins.plugin_errors import PluginError, call_plugin
 from restorekit.priors.guided import NoisyClassifier
 
-HUB = "hf://"
-# Files of diffusers that are downloaded with the weights.
-DIFFUSERS_TEXTS = (CONFIG, SCHEDULER, "README.md")
 # What functions accept as a prior, for error messages.
 PRIORS = "a Denoiser, a name or a path; rk.prior_from makes a prior of a function"
 
@@ -63,7 +51,7 @@ def find_weights(source: str | Path) -> Path:
     """Return the weights file of a bundled name, a folder, a file, or `hf://org/name@revision`."""
     text = str(source)
     if text.startswith(HUB):
-        return _download(text.removeprefix(HUB))
+        return fetch(text).weights
     names = {model.name: model.path for model in bundled_models()}
     if text in names:
         return names[text]
@@ -94,6 +82,11 @@ def family_of(source: str | Path) -> tuple[PriorFamily, str] | None:
     return families[name], text
 
 
+def pinned(model: object) -> object:
+    """Return a model of the Hub with the commit that its revision stands for; any other model unchanged."""
+    return fetch(model).source if isinstance(model, str) and model.startswith(HUB) else model
+
+
 def model_digest(model: object) -> str:
     """Return the SHA-256 digest of the weights file of a model, or the text that selects a prior of a plugin.
 
@@ -104,8 +97,7 @@ def model_digest(model: object) -> str:
         return _object_digest(model)
     if family_of(model) is not None:
         return str(model)
-    with find_weights(model).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(find_weights(model))
 
 
 def _object_digest(model: object) -> str:
@@ -164,76 +156,3 @@ def _load_from_family(family: PriorFamily, text: str) -> Denoiser:
         found = type(prior.info).__name__
         raise ModelError(f"{where}: the attribute info of the prior is {found}, allowed: rk.PriorInfo")
     return prior
-
-
-def _download(repository: str) -> Path:
-    """Return the weights file of a repository: ours, or that of a UNet2DModel of diffusers."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-
-    # The library reports every attempt; a failure is one line of ours.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    name, _, revision = repository.partition("@")
-    try:
-        return Path(hf_hub_download(name, WEIGHTS, revision=revision or None, library_name="restorekit"))
-    except EntryNotFoundError:
-        return download_diffusers(repository)
-    except HFValidationError as error:
-        raise ModelError(f"model {HUB}{repository}: allowed: hf://org/name or hf://org/name@revision") from error
-    except _hub_errors() as error:
-        raise ModelError(f"model {HUB}{repository}: {str(error).splitlines()[0]}") from error
-
-
-def download_diffusers(repository: str) -> Path:
-    """Return the weights file of a UNet2DModel of diffusers, `org/name@revision` on the Hub, with its JSON files.
-
-    The files of a model, or of the folders unet and scheduler of a pipeline.
-    """
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = repository.partition("@")
-    texts = [f"{folder}{file}" for folder in ("", "unet/", "scheduler/") for file in DIFFUSERS_TEXTS]
-    try:
-        # All files of one call are of the same commit.
-        for file in DIFFUSERS_WEIGHTS:
-            patterns = [*texts, file, f"unet/{file}"]
-            folder = snapshot_download(
-                name, revision=revision or None, library_name="restorekit", allow_patterns=patterns
-            )
-            if (found := find_unet(Path(folder))) is not None:
-                return found
-    except _hub_errors() as error:
-        raise ModelError(f"model {HUB}{repository}: {str(error).splitlines()[0]}") from error
-    raise ModelError(f"model {HUB}{repository}: found neither {WEIGHTS} nor a UNet2DModel of diffusers")
-
-
-def _hub_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of the Hub client; the HTTP library that it uses depends on its version."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError
-
-    libraries = [importlib.import_module(name) for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]
-    transport_errors = [library.TransportError for library in libraries]
-    return HfHubHTTPError, LocalEntryNotFoundError, LocalTokenNotFoundError, OSError, *transport_errors
-
-
-def push_model(folder: Path, name: str) -> str:
-    """Upload a model folder to the Hub as `name` (org/name), creating the repository if needed.
-
-    Returns the URL of the commit.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
-
-    for file in (WEIGHTS, CARD):
-        if not (folder / file).is_file():
-            raise ModelError(f"push: {folder} has no {file}; allowed: a folder written by `restorekit train`")
-    load_any_weights(folder / WEIGHTS)
-    api = HfApi(library_name="restorekit")
-    try:
-        api.create_repo(name, exist_ok=True)
-        result = api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=[WEIGHTS, CARD])
-    except HFValidationError as error:
-        raise ModelError(f"push: found {name!r}, allowed: org/name") from error
-    except _hub_errors() as error:
-        raise ModelError(f"push to {name}: {str(error).splitlines()[0]}") from error
-    return str(result.commit_url)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
+from restorekit.core.files import file_sha256
 from restorekit.errors import ImageError
 
 try:
@@ -36,7 +35,7 @@ class Record:
         request: what determines the result: digests of the photo and the side images, recipe, options, digests of the
             models, seed, number of the sample, and encoding. Two records with the same request have the same result.
         files: the photo ("source") and its side images by name, relative to the folder of the manifest.
-        models: the models by name of their option, as the user stated them.
+        models: the models by name of their option, as the user stated them; those of the Hub with their commit.
         engine: kind of the device, precision and tile size.
         versions: versions of the packages that determine the result.
         seconds: duration of the restoration, without reading and writing.
@@ -194,15 +193,8 @@ def digest(path: Path) -> str:
     The digest of an unchanged file (size and time of modification) is computed once.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError(f"{path}: found a folder or a special file, allowed: a file")
-        return _digest(path, found.st_ino, found.st_size, found.st_mtime_ns)
+        return file_sha256(path)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-@lru_cache(maxsize=256)
-def _digest(path: Path, *state: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

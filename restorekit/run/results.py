@@ -17,7 +17,7 @@ import torch
 from restorekit.core.files import atomic_path
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ImageError, RestorekitError
-from restorekit.models.registry import bundled_models, model_digest
+from restorekit.models.registry import bundled_models, model_digest, pinned
 from restorekit.plugins.discovery import plugins
 from restorekit.run.manifest import MANIFEST, Manifest, Record, digest
 from restorekit.run.mirror import recorded_file, recorded_name
@@ -48,7 +48,8 @@ class Results:
     def __init__(self, runner: Runner, settings: Settings) -> None:
         recipe = runner.recipe
         self.settings = settings
-        self._models = {name: model for name, model in runner.models.items() if model is not None}
+        # A revision of the Hub may change; its commit does not.
+        self._models = {name: pinned(model) for name, model in runner.models.items() if model is not None}
         self._request = {
             "recipe": recipe.name,
             "options": {p.name: runner.options.options[p.name] for p in recipe.options if p.name not in self._models},

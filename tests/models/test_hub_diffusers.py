@@ -10,7 +10,9 @@ import torch
 
 from restorekit.errors import ModelError
 from restorekit.models import registry
+from restorekit.models.hub import fetch
 from restorekit.models.importers.imports import import_model
+from tests.models.fake_hub import FakeHub
 from tests.models.importers.layouts import seeded_tensor
 from tests.models.importers.test_diffusers import LAYOUTS, write_folder
 
@@ -58,25 +60,38 @@ def test_missing_repositories_and_revisions_are_reported_in_one_line(offline_cac
             registry.load_prior(source)
         assert "\n" not in str(caught.value)
     shutil.rmtree(offline_cache / "snapshots" / NEW / "unet")
-    with pytest.raises(ModelError, match=r"found neither model\.safetensors nor a UNet2DModel of diffusers"):
+    with pytest.raises(ModelError, match=r"offline, and model\.safetensors of org/name at revision main is not in"):
         registry.load_prior("hf://org/name")
 
 
-def test_only_one_weights_file_is_downloaded(tmp_path: Path, monkeypatch) -> None:
-    from huggingface_hub.errors import EntryNotFoundError
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_only_one_weights_file_is_downloaded(hub: FakeHub, tmp_path: Path, suffix: str) -> None:
+    folder = write_folder(tmp_path / "m", LAYOUTS["ho"], pipeline=True, suffix=suffix)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
+    if suffix == "safetensors":
+        files["unet/diffusion_pytorch_model.bin"] = b"another copy"
+    commit = hub.add("org/name", {**files, "vae/model.safetensors": b"not needed", "README.md": b"text"})
+    model = fetch("hf://org/name")
+    assert registry.load_prior("hf://org/name").info.size == 16
+    loaded = {path for path in hub.paths("GET") if "/resolve/" in path}
+    weights = f"unet/diffusion_pytorch_model.{suffix}"
+    texts = ["README.md", "unet/config.json", "scheduler/scheduler_config.json"]
+    assert loaded == {f"/org/name/resolve/{commit}/{file}" for file in (weights, *texts)}
+    assert (model.commit, model.files()) == (commit, [weights, *texts])
 
-    requests = []
 
-    def no_file(name, file, **_):
-        raise EntryNotFoundError(f"404: no {file} in {name}")
+def test_damaged_configuration_is_removed(hub: FakeHub, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m", LAYOUTS["ho"])
+    hub.add("org/name", {path.name: path.read_bytes() for path in folder.iterdir()})
+    config = fetch("hf://org/name").folder / "config.json"
+    config.write_bytes(config.read_bytes().replace(b"16", b"32"))
+    with pytest.raises(ModelError, match=r"config\.json has the digest"):
+        fetch("hf://org/name")
+    assert not config.exists()
+    assert registry.load_prior("hf://org/name").info.size == 16
 
-    def snapshot(name, *, revision, library_name, allow_patterns):
-        files = [pattern for pattern in allow_patterns if "diffusion_pytorch_model" in pattern]
-        requests.append((name, revision, files))
-        return str(write_folder(tmp_path / "snapshot", LAYOUTS["ho"]))
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", no_file)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    assert registry.load_prior("hf://org/name@v1").info.size == 16
-    name = "diffusion_pytorch_model.safetensors"
-    assert requests == [("org/name", "v1", [name, f"unet/{name}"])]
+def test_repository_without_a_model_is_refused(hub: FakeHub) -> None:
+    hub.add("org/name", {"README.md": b"text"})
+    with pytest.raises(ModelError, match=r"found neither model\.safetensors nor a UNet2DModel of diffusers"):
+        fetch("hf://org/name")

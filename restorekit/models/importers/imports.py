@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from restorekit.core.files import atomic_path
 from restorekit.errors import ModelError, shortened, unknown
+from restorekit.models.cards import card_facts
+from restorekit.models.digests import write_sums
 from restorekit.models.files import CARD, WEIGHTS, save_weights
+from restorekit.models.hub import HUB, fetch_unet
 from restorekit.models.importers.checkpoint import read_checkpoint, tensors_of
 from restorekit.models.importers.diffusers import (
     find_unet,
@@ -23,7 +25,6 @@ from restorekit.models.importers.imported import Imported, Origin
 from restorekit.models.importers.ncsn import read_ncsn
 from restorekit.models.importers.presets import PRESETS, preset_of
 from restorekit.models.keymaps import from_ho_port
-from restorekit.models.registry import HUB, download_diffusers
 
 YAML = (".yml", ".yaml")
 NCSN = Origin(
@@ -59,9 +60,10 @@ def import_model(
         raise ModelError(f"--output: {output} already contains {WEIGHTS}, allowed: a new folder")
     names = _class_names(classes)
     text = str(source)
-    folder = download_diffusers(text.removeprefix(HUB)) if text.startswith(HUB) else _folder_of(Path(source))
-    if folder is not None:
-        imported = _from_diffusers(folder, names)
+    repository = fetch_unet(text) if text.startswith(HUB) else None
+    unet = _folder_of(Path(source)) if repository is None else repository.weights
+    if unet is not None:
+        imported = _from_diffusers(unet, names)
     else:
         imported = _from_file(Path(source), preset, flags, config, names)
     try:
@@ -70,8 +72,10 @@ def import_model(
         raise ModelError(f"{source}: {error}; see --preset, --flags and --config") from error
     output.mkdir(parents=True, exist_ok=True)
     save_weights(output / WEIGHTS, imported.weights, imported.config, None)
+    origin = Path(source).name if repository is None else repository.source
     with atomic_path(output / CARD) as part:
-        part.write_text(imported.card(text if text.startswith(HUB) else Path(source).name), encoding="utf-8")
+        part.write_text(imported.card(origin), encoding="utf-8")
+    write_sums(output, [WEIGHTS], origin)
     return imported
 
 
@@ -89,25 +93,13 @@ def _folder_of(path: Path) -> Path | None:
 def _from_diffusers(weights: Path, classes: tuple[str, ...] | None) -> Imported:
     config = read_diffusers_config(weights, classes)
     folders = (weights.parent, weights.parent.parent) if weights.parent.name == "unet" else (weights.parent,)
-    facts = next((found for folder in folders if (found := _card_facts(folder / CARD))), {})
+    facts = next((found for folder in folders if (found := card_facts(folder / CARD))), {})
     origin = Origin(
         project="A UNet2DModel of diffusers",
         license=str(facts.get("license", "unknown")),
         data=shortened(str(facts.get("datasets", "unknown"))),
     )
     return Imported(config, load_diffusers_weights(weights, config), origin)
-
-
-def _card_facts(path: Path) -> dict[str, Any]:
-    """Return the metadata of a model card; empty if there are none."""
-    if not path.is_file():
-        return {}
-    parts = path.read_text(encoding="utf-8", errors="replace").split("---")
-    try:
-        facts = yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0].strip() else {}
-    except yaml.YAMLError:
-        return {}
-    return facts if isinstance(facts, dict) else {}
 
 
 def _from_file(
