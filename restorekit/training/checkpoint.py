@@ -26,7 +26,7 @@ KEYS = {"plan", "progress", "objective", "ema", "optimizer"}
 # changes with the number of processes; see `check_crops`.
 FREE_ON_RESUME = {
     "run": {"steps", "accumulate", "log_steps", "save_minutes", "sample_minutes", "weights"},
-    "data": {"folder", "download", "cache", "workers"},
+    "data": {"folder", "shards", "download", "cache", "workers"},
 }
 
 
@@ -130,8 +130,12 @@ def _check_tensors(name: str, state: Any) -> None:
 
 
 def _fixed(plan: Plan) -> dict[str, Any]:
-    """Return the part of a plan that may not change when a run is resumed."""
-    return plan.model_dump(mode="json", exclude={"card": True, **FREE_ON_RESUME})
+    """Return the part of a plan that may not change when a run is resumed.
+
+    The order of samples from shards depends on the number of processes, which `run.accumulate` would compensate.
+    """
+    run = FREE_ON_RESUME["run"] - ({"accumulate"} if plan.data.shards is not None else set())
+    return plan.model_dump(mode="json", exclude={"card": True, **FREE_ON_RESUME, "run": run})
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

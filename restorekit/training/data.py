@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import itertools
-import signal
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from restorekit.core.files import IMAGE_SUFFIXES, find_images, readable_formats
-from restorekit.core.signals import SIGNALS
 from restorekit.errors import TrainingError
-from restorekit.training.plan import DataPlan
+from restorekit.training.data_plan import DataPlan
 
 # Random numbers per crop: photo, row, column, flip, rotation, and an unused one.
 NUMBERS_PER_CROP = 6
@@ -82,6 +78,7 @@ def all_photos(
     plan: DataPlan, channels: int, classes: tuple[str, ...] | None = None
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
     """Return the images (see `fit`) and labels of a folder, or of the training split of a torchvision dataset."""
+    assert plan.folder is not None
     if plan.dataset == "folder":
         files = find_photos(plan.folder)
         labels = find_labels(plan, files, classes)
@@ -118,6 +115,7 @@ def find_labels(plan: DataPlan, files: list[Path], classes: tuple[str, ...] | No
     """Return the index of the class of every file: (len(files),), 0 without classes."""
     if classes is None or plan.labels is None:
         return np.zeros(len(files), np.int64)
+    assert plan.folder is not None
     paths = [file.relative_to(plan.folder) for file in files]
     if plan.labels == "folders":
         names = [path.parts[0] if len(path.parts) > 1 else "" for path in paths]
@@ -151,27 +149,34 @@ def image_area(path: Path) -> int:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
 
 
+def cut_crop(plan: DataPlan, pixels: NDArray[np.uint8], index: int, seed: int) -> Tensor:
+    """Return crop `index` (C, crop, crop) uint8 of an image (H, W, C): its place, flip and rotation are random."""
+    _, row, column, flip, rotation, _ = crop_numbers(seed, index)
+    side = plan.crop
+    top, left = int(row * (pixels.shape[0] - side + 1)), int(column * (pixels.shape[1] - side + 1))
+    crop = pixels[top : top + side, left : left + side]
+    if plan.flip and flip < 0.5:
+        crop = crop[:, ::-1]
+    if plan.rotate:
+        crop = np.rot90(crop, int(rotation * 4))
+    return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C"))
+
+
 class StreamedCrops(Dataset[tuple[Tensor, int]]):
     """Crops (C, crop, crop) uint8 and their labels, decoded on access, for folders that do not fit in memory."""
 
     def __init__(self, plan: DataPlan, channels: int, seed: int, classes: tuple[str, ...] | None = None) -> None:
         self.plan, self.channels, self.seed = plan, channels, seed
+        assert plan.folder is not None
         self.files = find_photos(plan.folder)
         self.labels = find_labels(plan, self.files, classes)
         self.areas = np.array([image_area(file) for file in self.files]) if plan.by_area else None
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        photo, row, column, flip, rotation, _ = crop_numbers(self.seed, index)
+        photo = crop_numbers(self.seed, index)[0]
         photo_index = int(choose_photos(photo, self.areas, len(self.files)))
         pixels = decode(self.files[photo_index], self.plan, self.channels)
-        side = self.plan.crop
-        top, left = int(row * (pixels.shape[0] - side + 1)), int(column * (pixels.shape[1] - side + 1))
-        crop = pixels[top : top + side, left : left + side]
-        if self.plan.flip and flip < 0.5:
-            crop = crop[:, ::-1]
-        if self.plan.rotate:
-            crop = np.rot90(crop, int(rotation * 4))
-        return torch.from_numpy(np.array(crop.transpose(2, 0, 1), order="C")), int(self.labels[photo_index])
+        return cut_crop(self.plan, pixels, index, self.seed), int(self.labels[photo_index])
 
 
 class CachedCrops:
@@ -224,53 +229,3 @@ def _rotate(
     rows = np.choose(choice, [y, x, last - y, last - x])
     columns = np.choose(choice, [x, last - y, last - x, y])
     return rows, columns
-
-
-def batches(
-    plan: DataPlan,
-    *,
-    channels: int,
-    seed: int,
-    device: torch.device,
-    count: int,
-    first: int,
-    stride: int,
-    classes: tuple[str, ...] | None = None,
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield batches (count, C, crop, crop), float32 in [-1, 1], and labels (count,) or None, indefinitely.
-
-    The batches start at crops `first`, `first + stride`, and so on, so that every process and every resumed run can
-    select its crops.
-    """
-    if plan.cache:
-        cached = CachedCrops(plan, channels, seed, device, classes)
-        source: Iterator[tuple[Tensor, Tensor]] = (
-            cached.batch(start, count) for start in itertools.count(first, stride)
-        )
-    else:
-        sampler = (list(range(start, start + count)) for start in itertools.count(first, stride))
-        streamed = StreamedCrops(plan, channels, seed, classes)
-        source = iter(
-            DataLoader(
-                streamed, batch_sampler=_Sampler(sampler), num_workers=plan.workers, worker_init_fn=_start_worker
-            )
-        )
-    for pixels, labels in source:
-        yield pixels.to(device).float() / 127.5 - 1, None if classes is None else labels.to(device)
-
-
-def _start_worker(index: int) -> None:
-    """Let the main process decide about signals, which a terminal sends to the workers as well, and print nothing."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    warnings.simplefilter("ignore")
-
-
-class _Sampler:
-    """An iterable of index lists for `DataLoader`."""
-
-    def __init__(self, indices: Iterator[list[int]]) -> None:
-        self._indices = indices
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return self._indices

@@ -22,6 +22,7 @@ from restorekit.core.noise import image_seed
 from restorekit.core.signals import stop_on_signals
 from restorekit.errors import TrainingError
 from restorekit.models.files import WEIGHTS, save_weights
+from restorekit.training.batches import batches
 from restorekit.training.checkpoint import (
     CHECKPOINT,
     Progress,
@@ -30,7 +31,6 @@ from restorekit.training.checkpoint import (
     restore,
     write_checkpoint,
 )
-from restorekit.training.data import batches
 from restorekit.training.ema import Ema
 from restorekit.training.logging import Report, write_card
 from restorekit.training.objectives import objective_for
@@ -143,7 +143,8 @@ class Trainer:
     @property
     def crops_per_step(self) -> int:
         """Number of crops of an optimizer step on all processes."""
-        return self.plan.run.batch * self.plan.run.accumulate * self.accelerator.num_processes
+        processes: int = self.accelerator.num_processes
+        return self.plan.run.batch * self.plan.run.accumulate * processes
 
     def _crops(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the crops from the current step on; the photos are read before this returns."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -11,6 +10,7 @@ from pydantic import Field, model_validator
 
 from restorekit.core.config import Config
 from restorekit.models.config import EpsilonConfig, ModelConfig, NoisyClassifierConfig, ScoreConfig
+from restorekit.training.data_plan import DataPlan
 from restorekit.training.degradation_plan import MARGIN, REDUCTION, DegradationPlan
 from restorekit.training.noise_masks import KINDS as MASK_KINDS
 from restorekit.training.noise_masks import Kind as MaskKind
@@ -24,49 +24,10 @@ Exponent = Annotated[float, Field(gt=0, le=10)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 # One line without control characters.
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-MAX_STEPS, MAX_BATCH, MAX_CROP, MAX_SIDE = 10**9, 2**16, 2048, 10**6
+MAX_STEPS, MAX_BATCH = 10**9, 2**16
 MAX_PARAMETERS = 10**10
 # Default momentum of Muon (Jordan et al. 2024).
 MOMENTUM = 0.95
-
-
-class DataPlan(Config):
-    """The training images and their crops."""
-
-    folder: Path
-    """Folder of images of any size, searched recursively; a relative path is relative to the working directory. For a
-    named dataset: its root folder in torchvision."""
-    dataset: Literal["folder", "mnist", "cifar10", "celeba"] = "folder"
-    """A folder of photos, or the training split of a dataset of torchvision."""
-    download: bool = False
-    """Whether to download a named dataset that does not exist yet."""
-    center: int | None = Field(None, ge=8, le=MAX_SIDE)
-    """Side of the center crop that is taken first, at most that of the image; null for none."""
-    resize: int | None = Field(None, ge=8, le=MAX_CROP)
-    """Side to which that crop is resized; null for none."""
-    crop: int = Field(64, ge=8, le=MAX_CROP)
-    flip: bool = True
-    rotate: bool = True
-    """Whether to rotate by multiples of 90 degrees."""
-    by_area: bool = False
-    """Whether photos are chosen in proportion to their area; otherwise all are chosen equally often."""
-    dequantize: bool = False
-    """Whether to add uniform noise within each 8-bit step: (k + U) / 256 in [0, 1], as NCSN does."""
-    labels: Literal["folders"] | Path | None = None
-    """Source of the class of each image: "folders" for the name of its subfolder of data.folder, or a CSV file with
-    lines "path relative to data.folder,class"."""
-    cache: bool = True
-    """Whether to decode every image once and keep it as 8-bit values on the training device; otherwise workers decode
-    the image of each crop."""
-    workers: int = Field(2, ge=0, le=256)
-
-    @model_validator(mode="after")
-    def _check_dataset(self) -> DataPlan:
-        if self.dataset != "folder" and not self.cache:
-            raise ValueError(f"data.cache is false, but data.dataset is {self.dataset!r}; allowed: true")
-        if self.dataset != "folder" and self.labels is not None:
-            raise ValueError(f"data.labels is {self.labels}, but data.dataset is {self.dataset!r}; allowed: null")
-        return self
 
 
 class NoisePlan(Config):

@@ -78,6 +78,8 @@ def _name_classes(raw: dict[str, Any]) -> None:
     model, data = raw.get("model"), raw.get("data")
     if not isinstance(model, dict) or model.get("classes") != FROM_FOLDERS:
         return
+    if isinstance(data, dict) and data.get("shards") is not None:
+        raise OptionError(f"model.classes is {FROM_FOLDERS!r}, but data.shards is given; allowed: the names in a list")
     folder = Path(str(data.get("folder", ""))) if isinstance(data, dict) else Path()
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if not names:

@@ -8,18 +8,18 @@ import torch
 from PIL import Image
 
 from restorekit.errors import TrainingError
+from restorekit.training.batches import batches
 from restorekit.training.data import (
     CachedCrops,
     StreamedCrops,
     all_photos,
-    batches,
     choose_photos,
     decode,
     dequantize,
     find_labels,
     fit,
 )
-from restorekit.training.plan import DataPlan
+from restorekit.training.data_plan import DataPlan
 from tests import golden
 from tests.training.plans import photos
 

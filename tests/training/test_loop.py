@@ -11,8 +11,8 @@ from restorekit.errors import TrainingError
 from restorekit.initial.smooth_fill import smooth_fill
 from restorekit.models.files import WEIGHTS, load_weights, read_config
 from restorekit.priors.known_pixels import KnownPixels
+from restorekit.training.batches import batches
 from restorekit.training.checkpoint import CHECKPOINT
-from restorekit.training.data import batches
 from restorekit.training.logging import Report
 from restorekit.training.loop import Trainer, learning_rate, train
 from restorekit.training.plan import OptimizerPlan, Plan

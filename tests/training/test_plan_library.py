@@ -55,7 +55,9 @@ def test_headers_are_complete(header) -> None:
     assert header.summary.endswith(".")
     assert f"#   restorekit train {header.name} " in comment
     # The paper is named with its arXiv number, or the bundled weights.
-    assert re.search(r"arXiv \d{4}\.\d{5}|bundled (class-conditional )?prior|guides|classifier of scenes", header.summary)
+    assert re.search(
+        r"arXiv \d{4}\.\d{5}|bundled (class-conditional )?prior|guides|classifier of scenes", header.summary
+    )
 
 
 def test_plans_are_listed(restorekit) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from restorekit.errors import OptionError, TrainingError
 from restorekit.training.data import fit
-from restorekit.training.plan import DataPlan
+from restorekit.training.data_plan import DataPlan
 from restorekit.training.plan_file import read_plan
 
 TEXT = """
