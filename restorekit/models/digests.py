@@ -80,7 +80,7 @@ def verify_model(model: str) -> Verified:
             return Verified(model, "unknown", detail="a prior of a plugin, which has no recorded digest")
         weights = fetch(model, cached=True).weights if model.startswith(HUB) else find_weights(model)
     except ModelError as error:
-        return Verified(model, "missing", detail=str(error))
+        return Verified(model, "missing", detail=str(error).removeprefix(f"model {model}: "))
     sha256, recorded = file_sha256(weights), recorded_sha256(weights)
     if recorded not in (None, sha256):
         return Verified(model, "changed", sha256, f"{weights} has the SHA-256 digest {sha256}, recorded: {recorded}")

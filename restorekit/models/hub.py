@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import sys
@@ -140,9 +139,10 @@ def parse(source: str) -> tuple[str, str | None]:
 def make_quiet() -> None:
     """Switch off the reports of huggingface_hub on every attempt, and its progress bars in files and pipes."""
     from huggingface_hub import constants
+    from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         disable_progress_bars()
 

@@ -59,6 +59,8 @@ def push_model(
     for file in (WEIGHTS, CARD):
         if not (folder / file).is_file():
             raise ModelError(f"push: {folder} has no {file}; allowed: a folder written by `restorekit train`")
+    if name.count("/") != 1:
+        raise ModelError(f"push: found {name!r}, allowed: org/name")
     config = read_config(folder / WEIGHTS)
     load_any_weights(folder / WEIGHTS)
     card = hub_card(folder / CARD, config, name.rpartition("/")[2], results)

@@ -50,6 +50,7 @@ class FakeHub:
 
     Attributes:
         status: status of all responses, if it is not None.
+        failures: statuses of the next responses.
         cuts: for every request of a file in LFS, after how many bytes the connection is cut; the last one is repeated.
         corrupt: whether the last byte of files in LFS is wrong.
         requests: method, path and range of all requests.
@@ -59,6 +60,7 @@ class FakeHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     status: int | None = None
+    failures: list[int] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
     corrupt: bool = False
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -99,8 +101,9 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
         try:
-            if self.hub.status is not None:
-                raise RefusedError(self.hub.status)
+            status = self.hub.failures.pop(0) if self.hub.failures else self.hub.status
+            if status is not None:
+                raise RefusedError(status)
             self._check_token(path)
             for pattern, method in ROUTES:
                 if found := re.fullmatch(pattern, path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,22 @@ def test_failing_hub_is_asked_a_few_times(published: FakeHub, status: int) -> No
     assert error_of("hf://org/name") == f"the Hub returned an error ({status}); try again later"
     assert 1 < len(published.requests) < MOST_ATTEMPTS
     assert nothing_is_kept()
+
+
+def test_hub_that_fails_for_a_short_time_is_asked_again(published: FakeHub) -> None:
+    published.failures = [503, 429, 500]
+    assert fetch("hf://org/name").weights.is_file()
+    assert published.failures == []
+
+
+def test_attempts_of_the_client_are_not_reported() -> None:
+    # In a new process: huggingface_hub sets the level when it is first used.
+    command = (
+        "import logging; from restorekit.models.hub import make_quiet; make_quiet(); "
+        "import huggingface_hub.file_download; print(logging.getLogger('huggingface_hub.utils._http').isEnabledFor(30))"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_unreachable_hub_is_one_line_unless_the_model_is_in_the_cache(published: FakeHub, monkeypatch) -> None:

@@ -165,8 +165,9 @@ def test_wrong_token_and_failures_are_one_line(hub: FakeHub, tmp_path: Path, mon
 
 def test_folders_and_cards_that_are_not_complete_are_refused(hub: FakeHub, tmp_path: Path) -> None:
     folder = small_model(tmp_path / "m")
-    with pytest.raises(ModelError, match="push: found 'a/b/c', allowed: org/name"):
-        push_model(folder, "a/b/c")
+    for name in ("a/b/c", "name", "a b/c"):
+        with pytest.raises(ModelError, match=f"push: found '{name}', allowed: org/name"):
+            push_model(folder, name)
     for text, message in (
         ("# small\n", "the metadata state no licence; allowed: license: ID"),
         ("---\nlicense: [\n---\n", "the metadata are not valid"),
