@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType, TorchDynamoPlugin
 from torch import Tensor, nn
 
 from restorekit.core.noise import image_seed
+from restorekit.core.precision import has_bfloat16
 from restorekit.core.signals import stop_on_signals
 from restorekit.errors import TrainingError
 from restorekit.models.files import WEIGHTS, save_weights
@@ -248,8 +249,9 @@ def _accelerator(run: RunPlan) -> Accelerator:
     # Accelerate keeps the precision of the first run in a process; the precision of a second run may differ.
     AcceleratorState._reset_state()
     dynamo = TorchDynamoPlugin(backend="inductor") if run.compile else None
+    in_hardware = has_bfloat16(PartialState().device)
     return Accelerator(
-        mixed_precision="bf16" if run.precision == "bfloat16" else "no",
+        mixed_precision="bf16" if run.precision == "bfloat16" or (run.precision == "auto" and in_hardware) else "no",
         gradient_accumulation_steps=run.accumulate,
         dynamo_plugin=dynamo,
         step_scheduler_with_optimizer=False,

@@ -114,7 +114,8 @@ class RunPlan(Config):
     """Batch size per process and backward pass; an optimizer step uses `accumulate` of them per process."""
     accumulate: int = Field(1, ge=1, le=MAX_BATCH)
     ema: float = Field(0.999, ge=0, lt=1)
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the networks. auto: bfloat16 if the device computes with it in hardware, float32 otherwise."""
     channels_last: bool = True
     compile: bool = False
     seed: int = Field(0, ge=0, lt=2**63)
