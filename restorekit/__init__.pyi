@@ -15,6 +15,8 @@ from .core.ladders import karras_ladder as karras_ladder
 from .core.ladders import known_sigma as known_sigma
 from .core.ladders import ladder_for as ladder_for
 from .core.linear_operator import linear_operator as linear_operator
+from .core.network import ImageNetwork as ImageNetwork
+from .core.network import NetworkInfo as NetworkInfo
 from .core.noise import ImageNoise as ImageNoise
 from .core.noise_estimation import estimate_noise as estimate_noise
 from .core.noise_estimation import estimate_sigma as estimate_sigma
@@ -31,6 +33,7 @@ from .core.options import ClassOption as ClassOption
 from .core.options import ImageOption as ImageOption
 from .core.options import JpegTables as JpegTables
 from .core.options import ModelOption as ModelOption
+from .core.options import NetworkOption as NetworkOption
 from .core.options import Option as Option
 from .core.options import SolverOption as SolverOption
 from .core.recipe import Recipe as Recipe
@@ -65,6 +68,7 @@ from .priors.guided import ClassifierGuided as ClassifierGuided
 from .priors.guided import NoisyClassifier as NoisyClassifier
 from .priors.known_pixels import KnownPixels as KnownPixels
 from .priors.labelled import Labelled as Labelled
+from .priors.network import TiledNetwork as TiledNetwork
 from .priors.self_ensemble import SelfEnsembleView as SelfEnsembleView
 from .priors.sigma_interpolated import SigmaInterpolated as SigmaInterpolated
 from .priors.tiled import Tiled as Tiled
@@ -284,7 +288,7 @@ def inpaint(
     steps: int = 30,
     method: _t.Literal["auto", "ddnm", "langevin"] = "auto",
     inner_steps: int = 10,
-    resample: int = 1,
+    resample: int | _t.Literal["auto"] = "auto",
     eta: float = 0.85,
     scales: int | _t.Literal["auto"] = "auto",
     seed: int | None = 0,
@@ -308,7 +312,7 @@ def inpaint(
     steps: int = 30,
     method: _t.Literal["auto", "ddnm", "langevin"] = "auto",
     inner_steps: int = 10,
-    resample: int = 1,
+    resample: int | _t.Literal["auto"] = "auto",
     eta: float = 0.85,
     scales: int | _t.Literal["auto"] = "auto",
     seed: int | None = 0,
@@ -330,7 +334,7 @@ def inpaint(
     steps: int = 30,
     method: _t.Literal["auto", "ddnm", "langevin"] = "auto",
     inner_steps: int = 10,
-    resample: int = 1,
+    resample: int | _t.Literal["auto"] = "auto",
     eta: float = 0.85,
     scales: int | _t.Literal["auto"] = "auto",
     seed: int | None = 0,
@@ -352,7 +356,7 @@ def inpaint(
     steps: int = 30,
     method: _t.Literal["auto", "ddnm", "langevin"] = "auto",
     inner_steps: int = 10,
-    resample: int = 1,
+    resample: int | _t.Literal["auto"] = "auto",
     eta: float = 0.85,
     scales: int | _t.Literal["auto"] = "auto",
     seed: int | None = 0,

@@ -105,6 +105,13 @@ def test_the_example_recipe_works(tmp_path: Path) -> None:
     check_recipe(load_recipe(file), amount=0.2)
 
 
+def test_the_example_recipe_with_a_network_works(tmp_path: Path) -> None:
+    file, weights = tmp_path / "enlarge.py", tmp_path / "factor.txt"
+    file.write_text(RECIPES.split("```python\n# enlarge.py\n")[1].split("```")[0])
+    weights.write_text("2")
+    check_recipe(load_recipe(file), weights=weights)
+
+
 def test_every_solver_is_documented() -> None:
     page = (ROOT / "docs" / "solvers.md").read_text(encoding="utf-8")
     for solver in SOLVERS:

@@ -164,8 +164,9 @@ def _checks(plugin: Plugin) -> Iterator[Check | Finding]:
         options = example if isinstance(example, Mapping) else {}
         for check in recipe_checks(recipe, options=options):
             yield Check(f"recipe {recipe.name}: {check.name}", check.run)
-        name = f"recipe {recipe.name}: with {recipe.model}"
-        yield Check(name, lambda r=recipe, o=options: _check_default_prior(r, o))  # type: ignore[misc]
+        if recipe.model is not None:
+            name = f"recipe {recipe.name}: with {recipe.model}"
+            yield Check(name, lambda r=recipe, o=options: _check_default_prior(r, o))  # type: ignore[misc]
     for family in plugin.priors:
         name = f"prior family {family.name}: rejects unknown names"
         yield Check(name, lambda f=family: _check_rejection(f))  # type: ignore[misc]
@@ -246,6 +247,7 @@ def _check_default_prior(recipe: Recipe, options: Mapping[str, Any]) -> None:
     from restorekit.checks.recipes import recipe_checks
     from restorekit.models.registry import load_prior
 
+    assert recipe.model is not None
     prior = load_prior(recipe.model)
     next(check for check in recipe_checks(recipe, prior, options) if check.name == "photo").run()
 

@@ -31,7 +31,7 @@ def check_recipe(recipe: Recipe, prior: Denoiser | None = None, **options: Any) 
     The results must be equal for equal seeds, equal for a batch and for single images, and available on every device.
     The input must not be modified.
 
-    prior: the prior to use; None for a `GaussianPrior`.
+    prior: the prior to use; None for a `GaussianPrior`, or for a recipe without a prior.
     options: options of the recipe. A required side image that is missing is a mask with a hole in the center (one
         channel) or a photo (three channels); a required class is the first one of the prior.
     """
@@ -42,7 +42,7 @@ def recipe_checks(
     recipe: Recipe, prior: Denoiser | None = None, options: Mapping[str, Any] | None = None
 ) -> list[Check]:
     """Return the individual checks of `check_recipe`."""
-    trial = _Trial(recipe, prior or _default_prior(recipe), dict(options or {}))
+    trial = _Trial(recipe, _default_prior(recipe) if prior is None else prior, dict(options or {}))
     return [
         Check("options", lambda: _options(recipe)),
         Check("photo", trial.photo),
@@ -74,7 +74,9 @@ def hole(height: int, width: int) -> Tensor:
     return mask
 
 
-def _default_prior(recipe: Recipe) -> GaussianPrior:
+def _default_prior(recipe: Recipe) -> GaussianPrior | None:
+    if recipe.model is None:
+        return None
     has_classes = any(isinstance(parameter.spec, ClassOption) for parameter in recipe.parameters)
     return GaussianPrior(0.0, 0.5, classes=("one", "two") if has_classes else None)
 
@@ -91,7 +93,7 @@ class _Trial:
     """A recipe with a prior and options, to be run on different images."""
 
     recipe: Recipe
-    prior: Denoiser
+    prior: Denoiser | None
     options: dict[str, Any]
 
     def run(self, y: Tensor, seeds: list[int], device: str = "cpu") -> Tensor:
@@ -114,7 +116,7 @@ class _Trial:
         if isinstance(parameter.spec, ImageOption):
             is_mask = parameter.spec.channels == 1
             return {parameter.name: hole(height, width) if is_mask else (photo(height, width) + 1) / 2}
-        if isinstance(parameter.spec, ClassOption) and self.prior.info.classes:
+        if isinstance(parameter.spec, ClassOption) and self.prior is not None and self.prior.info.classes:
             return {parameter.name: self.prior.info.classes[0]}
         return {}
 

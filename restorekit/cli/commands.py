@@ -10,7 +10,15 @@ import typer
 
 from restorekit.cli import completion
 from restorekit.cli.restore import run_recipe
-from restorekit.core.options import ClassOption, ImageOption, MaskChannel, ModelOption, Parameter, SolverOption
+from restorekit.core.options import (
+    ClassOption,
+    ImageOption,
+    MaskChannel,
+    ModelOption,
+    NetworkOption,
+    Parameter,
+    SolverOption,
+)
 from restorekit.core.recipe import Recipe
 from restorekit.core.reserved import check_names
 from restorekit.errors import OptionError
@@ -73,7 +81,7 @@ COMPLETIONS: dict[type, Callable[[str], list[str]]] = {
     ModelOption: completion.models,
     SolverOption: completion.solvers,
 }
-METAVARS: dict[type, str] = {ClassOption: "CLASS", ModelOption: "MODEL", SolverOption: "SOLVER"}
+METAVARS: dict[type, str] = {ClassOption: "CLASS", ModelOption: "MODEL", NetworkOption: "FILE", SolverOption: "SOLVER"}
 
 
 def typer_command(recipe: Recipe) -> Callable[..., None]:
@@ -89,6 +97,8 @@ def typer_command(recipe: Recipe) -> Callable[..., None]:
     for parameter in recipe.parameters:
         parameters += _options(parameter)
     for name, annotation, default in (*COMMON, *([SAMPLES] if recipe.samples else [])):
+        if name == "model" and recipe.model is None:
+            continue
         if name == "model":
             text = f"{MODEL} Default: {recipe.model}."
             annotation = Annotated[str | None, typer.Option(help=text, autocompletion=completion.models)]

@@ -67,7 +67,7 @@ def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
 
     encoding = Encoding(values["output_quality"], values["lossless"])
     settings = {name: values[name] for name in ("seed", "batch", "overwrite", "on_change")}
-    same = ("output", "model", "format", "device", "precision", "tile", "compile", "engine", "workers")
+    same = ("output", "format", "device", "precision", "tile", "compile", "engine", "workers")
     return Request(
         recipe,
         tuple(values["inputs"]),
@@ -75,6 +75,7 @@ def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
         settings=Settings(**settings, readings=readings(recipe, values), encoding=encoding),
         samples=values.get("samples", 1),
         exclude=values["exclude"] or (),
+        model=values.get("model"),  # a recipe without a prior has no --model
         **{name: values[name] for name in same},
     )
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from restorekit.core.network import ImageNetwork, NetworkInfo
 from restorekit.errors import OptionError, unknown
 
 
@@ -99,6 +102,23 @@ class SolverOption:
 
 
 @dataclass(frozen=True)
+class NetworkOption:
+    """A network that maps images to images, given by the path of its weights file; in Python also an `ImageNetwork`.
+
+    The recipe receives a `TiledNetwork`, which accepts images of any size. Results made with other weights are made
+    again: the file counts by its content.
+
+    Arguments:
+        help: one sentence for the command line and the docs.
+        load: takes the path and returns an `ImageNetwork`, float32 on the CPU; raises ModelError with a one-line
+            message for a file that it cannot load.
+    """
+
+    help: str
+    load: Callable[[Path], ImageNetwork]
+
+
+@dataclass(frozen=True)
 class JpegTables(Option):
     """The quantisation tables by which the photo was saved as JPEG, given as `auto`, the tables of its file (default);
     as an integer from 1 to 100, the standard tables of libjpeg at this quality; or in Python also as a tensor.
@@ -116,7 +136,7 @@ class JpegTables(Option):
     max: float | None = 100
 
 
-Spec: TypeAlias = Option | ImageOption | ClassOption | ModelOption | SolverOption
+Spec: TypeAlias = Option | ImageOption | ClassOption | ModelOption | NetworkOption | SolverOption
 
 
 @dataclass(frozen=True)
@@ -125,7 +145,7 @@ class Parameter:
 
     Attributes:
         name: name of the parameter.
-        spec: what it is: an option, a side image, a class, a model, a solver or JPEG tables.
+        spec: what it is: an option, a side image, a class, a model, a network, a solver or JPEG tables.
         kind: type of an option: int, float, bool or str.
         words: allowed words; for a str all allowed values, otherwise alternatives to a number.
         default: default value; `inspect.Parameter.empty` if the parameter is required.
@@ -189,6 +209,8 @@ class Parameter:
             or value in self.words
         ):
             return value
+        if isinstance(self.spec, NetworkOption):
+            return self._validate_network(value, where)
         if isinstance(self.spec, ClassOption):
             if not isinstance(value, str) or not value:
                 raise OptionError(f"{where} {self.name}: found {value!r}, allowed: {self.allowed}")
@@ -209,9 +231,19 @@ class Parameter:
             raise OptionError(f"{where} {self.name}: found {value}, allowed: {self.allowed}")
         return number
 
+    def _validate_network(self, value: Any, where: str) -> Path | ImageNetwork:
+        """Return the absolute path of a weights file, or a network as it is."""
+        if isinstance(value, ImageNetwork) and isinstance(value.info, NetworkInfo):
+            return value
+        if not isinstance(value, str | Path) or not str(value):
+            raise OptionError(f"{where} {self.name}: found {value!r:.60}, allowed: {self.allowed}")
+        return Path(value).absolute()
+
     @property
     def allowed(self) -> str:
         """A description of the allowed values."""
+        if isinstance(self.spec, NetworkOption):
+            return "the path of a weights file"
         if isinstance(self.spec, ImageOption):
             return f"an image with {self.spec.channels} channel{'s' * (self.spec.channels > 1)}"
         if isinstance(self.spec, ClassOption):

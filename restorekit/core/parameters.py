@@ -13,7 +13,16 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from restorekit.core.docstrings import split_docstring
-from restorekit.core.options import ImageOption, JpegTables, ModelOption, Option, Parameter, SolverOption, Spec
+from restorekit.core.options import (
+    ImageOption,
+    JpegTables,
+    ModelOption,
+    NetworkOption,
+    Option,
+    Parameter,
+    SolverOption,
+    Spec,
+)
 
 # Positional parameters of every recipe, in this order.
 POSITIONAL = ("y", "prior", "noise")
@@ -21,7 +30,7 @@ TYPES = (
     "int, float, bool with a default, Literal of words or of integers, number | Literal; Tensor or Tensor | None for a "
     "side image"
 )
-SPECS = "Option, ImageOption, ClassOption, ModelOption, SolverOption or JpegTables"
+SPECS = "Option, ImageOption, ClassOption, ModelOption, NetworkOption, SolverOption or JpegTables"
 
 
 class _Tensor:
@@ -44,7 +53,7 @@ def parameters_of(function: Callable[..., Any], where: str) -> tuple[Parameter, 
 
 def _hints(function: Callable[..., Any], where: str) -> dict[str, Any]:
     """Return the type hints; names that are imported for type checkers only are replaced by others."""
-    others = ("Denoiser", "Noise", "ImageNoise", "NoisyClassifier", "Solver")
+    others = ("Denoiser", "Noise", "ImageNoise", "NoisyClassifier", "Solver", "TiledNetwork")
     known = getattr(function, "__globals__", {})
     names = {"Tensor": _Tensor, "torch": types.SimpleNamespace(Tensor=_Tensor), **dict.fromkeys(others, object)}
     missing = {name: value for name, value in names.items() if name not in known}
@@ -77,6 +86,8 @@ def _parameter(where: str, parameter: inspect.Parameter, hint: Any, text: str) -
         spec = replace(spec, help=text)
     if isinstance(spec, ModelOption | SolverOption | JpegTables):
         return _with_default(spec, name, parameter, where)
+    if isinstance(spec, NetworkOption) and parameter.default is not inspect.Parameter.empty:
+        raise TypeError(f"{where} has a default; allowed: none, since the weights are a file of the user")
     if not isinstance(spec, Option):
         return Parameter(name, spec, default=parameter.default)
     annotation = get_args(hint)[0] if get_origin(hint) is Annotated else hint

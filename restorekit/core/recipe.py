@@ -46,17 +46,19 @@ class Recipe:
         name: name of the command; with underscores, name of the Python function.
         function: (y, prior, noise, *, options and side images) -> restored, like y except for `channels` and `size`.
         parameters: options and side images.
-        model: default prior.
+        model: default prior; None for a recipe without a prior, which receives None; its command has no `--model`.
         samples: whether several results for one image can differ; adds the option `--samples`.
         channels: number of channels of the result and of the prior; None for those of the photo.
-        size: (height, width, options) -> height and width of the result; None for those of the photo.
+        size: (height, width, options) -> height and width of the result; None for those of the photo. The options are
+            those that the recipe receives, such as a `TiledNetwork`, whose `info` states its scale.
         check: receives all parameters (an omitted side image as None) and raises OptionError if they are inconsistent.
         keeps_pixels: whether the recipe returns some pixels bit-identical, such as those outside a mask. The command
             line then prints a note if the output format is lossy.
         evaluations: (options) -> number of evaluations of the prior per image, for the progress bar; None if unknown.
         strips: for recipes whose result at a pixel depends on a neighbourhood of few pixels only, so that a large photo
             can be restored in strips: (sample (1, C, H, W) of the photo, `PriorInfo`, options) -> values of options for
-            all strips, such as a noise level; or None if these options require the whole photo.
+            all strips, such as a noise level; or None if these options require the whole photo. The second argument is
+            None for a recipe without a prior.
         region: name of the side image that marks which pixels change, such as a mask; of a large photo, only the
             surroundings of marked pixels are then restored.
     """
@@ -64,7 +66,7 @@ class Recipe:
     name: str
     function: Callable[..., Any]
     parameters: tuple[Parameter, ...]
-    model: str
+    model: str | None
     samples: bool
     channels: int | None = None
     size: Size | None = None
@@ -138,7 +140,7 @@ class Recipe:
 def recipe(
     name: str,
     *,
-    model: str = "ddpm-photo",
+    model: str | None = "ddpm-photo",
     samples: bool = False,
     channels: int | None = None,
     size: Size | None = None,

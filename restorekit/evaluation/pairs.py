@@ -217,7 +217,7 @@ def _check_pair(pair: Pair, runner: Runner) -> None:
     if min(degraded[2:]) < SMALLEST_SIDE:
         smallest = f"{SMALLEST_SIDE} x {SMALLEST_SIDE}"
         raise ImageError(f"{pair.degraded}: found {degraded[3]} x {degraded[2]} pixels, allowed: {smallest} or more")
-    if runner.recipe.result_shape(degraded, runner.options.options) != degraded:
+    if runner.result_shape(degraded) != degraded:
         raise OptionError(
             f"--recipe: {runner.recipe.name} changes the size or the channels of {pair.degraded}, "
             "allowed: recipes that keep them"

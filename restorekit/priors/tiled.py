@@ -37,6 +37,11 @@ class Tiled(Wrapper):
         overlap: minimum overlap of neighbouring windows; by default a quarter of the window (24 for a prior that
             accepts any size).
         batch: number of windows evaluated at once; by default as many as cover the area of one window of 512 x 512.
+        margin: number of pixels at the sides of a window that do not contribute where another window covers them; D of
+            a network that sees at most as many pixels around a pixel then equals that of the whole image.
+        multiple: for networks that pad what they receive: windows that are smaller than the image have sides that are
+            multiples of it, if `window` is one, and the image is not padded; None to pad the image to multiples of 8.
+        scale: factor by which D is higher and wider than x, for networks that are not denoisers.
         where: (N, 1, H, W) or (1, 1, H, W), non-zero where D is required; windows without such a pixel are not
             evaluated, and D is x there.
         on_windows: called with the number of windows that are done and their total, in every evaluation of D.
@@ -49,6 +54,9 @@ class Tiled(Wrapper):
         window: int | None = None,
         overlap: int | None = None,
         batch: int | None = None,
+        margin: int = 0,
+        multiple: int | None = None,
+        scale: int = 1,
         where: Tensor | None = None,
         on_windows: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
@@ -64,6 +72,12 @@ class Tiled(Wrapper):
                 f"Tiled: window {self.window}, overlap {self.overlap}, batch {self.batch}; "
                 "allowed: 0 <= overlap < window, batch >= 1"
             )
+        # The starts of windows are rounded, which reduces their overlap by less than GRID.
+        if margin and self.overlap < 2 * margin + GRID:
+            raise ValueError(f"Tiled: margin {margin}, overlap {self.overlap}; allowed: overlap >= 2 margin + {GRID}")
+        if scale != 1 and where is not None:
+            raise ValueError(f"Tiled: scale {scale} with `where`, allowed: scale 1")
+        self.margin, self.multiple, self.scale = margin, multiple, scale
 
     def with_inner(self, prior: Denoiser) -> Tiled:
         """Return another prior evaluated on the same windows."""
@@ -74,8 +88,17 @@ class Tiled(Wrapper):
         return self._with(self.inner, where)
 
     def _with(self, prior: Denoiser, where: Tensor | None) -> Tiled:
-        size = {"window": self.window, "overlap": self.overlap, "batch": self.batch}
-        return Tiled(prior, where=where, on_windows=self.on_windows, **size)
+        return Tiled(
+            prior,
+            window=self.window,
+            overlap=self.overlap,
+            batch=self.batch,
+            margin=self.margin,
+            multiple=self.multiple,
+            scale=self.scale,
+            where=where,
+            on_windows=self.on_windows,
+        )
 
     def _evaluate(self, inner: Callable[..., Estimate], x: Tensor, sigma: Tensor, label: Tensor | None) -> Estimate:
         if max(x.shape[-2:]) <= self.window and self.where is None:
@@ -83,9 +106,11 @@ class Tiled(Wrapper):
             self.on_windows(1, 1)
             return result
         height, width = x.shape[-2:]
-        padded = pad_to_multiple(x, self._grid)
-        sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, self._grid)
-        blend = _Blend(padded, *(self._ramps(length, x) for length in padded.shape[-2:]))
+        pad = self._grid if self.multiple is None else 1
+        padded = pad_to_multiple(x, pad)
+        sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, pad)
+        rows, columns = (self._ramps(length, x) for length in padded.shape[-2:])
+        blend = _Blend(padded, rows, columns, self.scale)
         positions = [position for position in blend.positions() if self._is_required(position, blend.sides)]
         for start in range(0, len(positions), self.batch):
             group = positions[start : start + self.batch]
@@ -94,30 +119,32 @@ class Tiled(Wrapper):
             labels = None if label is None else label[images]
             blend.add(group, *inner(_crop(padded, group, blend.sides), levels, labels))
             self.on_windows(start + len(group), len(positions))
-        mean, weight = blend.results()
-        return mean[..., :height, :width], None if weight is None else weight[..., :height, :width]
+        mean, weight = blend.results(None if self.where is None else padded)
+        inside = (..., slice(self.scale * height), slice(self.scale * width))
+        return mean[inside], None if weight is None else weight[inside]
 
     @property
     def _grid(self) -> int:
         return GRID if self.window % GRID == 0 else 1
 
     def _ramps(self, length: int, x: Tensor) -> dict[int, Tensor]:
-        """Return the weights (side,) of the windows along one axis of images x, by their first pixel."""
+        """Return the weights (scale * side,) of the windows along one axis of images x, by their first pixel."""
         if length <= self.window:
-            return {0: x.new_ones(length)}
+            return {0: x.new_ones(self.scale * length)}
         count, side = math.ceil((length - self.overlap) / (self.window - self.overlap)), self.window
         if self.inner.info.size is None and x.device.type == "cpu":
-            side = math.ceil((length + (count - 1) * self.overlap) / (count * self._grid)) * self._grid
-        starts = [i * (length - side) // (count - 1) // self._grid * self._grid for i in range(count)]
-        return {start: self._ramp(start, side, length).to(x) for start in starts}
+            step = self._grid if self.multiple is None or self.window % self.multiple else self.multiple
+            side = math.ceil((length + (count - 1) * self.overlap) / (count * step)) * step
+        starts = [i * (length - side) // (count - 1) // self._grid * self._grid for i in range(count - 1)]
+        return {start: self._ramp(start, side, length).to(x) for start in (*starts, length - side)}
 
     def _ramp(self, start: int, side: int, length: int) -> Tensor:
-        """Return the weights (side,) of a window along one axis."""
-        position = torch.arange(side, dtype=torch.float64) + 0.5
-        overlap = max(self.overlap, 1)
-        flat = torch.ones(side, dtype=torch.float64)
-        rise = flat if start == 0 else (position / overlap).clamp(max=1)
-        fall = flat if start + side == length else ((side - position) / overlap).clamp(max=1)
+        """Return the weights (scale * side,) of a window along one axis."""
+        position = (torch.arange(self.scale * side, dtype=torch.float64) + 0.5) / self.scale
+        width = max(self.overlap - 2 * self.margin, 1)
+        flat = torch.ones(self.scale * side, dtype=torch.float64)
+        rise = flat if start == 0 else ((position - self.margin) / width).clamp(0, 1)
+        fall = flat if start + side == length else ((side - self.margin - position) / width).clamp(0, 1)
         return torch.sin(torch.minimum(rise, fall) * math.pi / 2) ** 2
 
     def _is_required(self, position: Position, sides: tuple[int, int]) -> bool:
@@ -128,40 +155,57 @@ class Tiled(Wrapper):
 
 
 class _Blend:
-    """The weighted mean of windows of images x (N, C, H, W).
+    """The weighted mean of D of windows of images x (N, C, H, W).
 
     Arguments:
         x: the images.
-        rows, columns: weights of the windows along both axes, by their first pixel.
+        rows, columns: weights of D of the windows along both axes, by the first pixel of the window.
+        scale: factor by which D is higher and wider.
     """
 
-    def __init__(self, x: Tensor, rows: dict[int, Tensor], columns: dict[int, Tensor]) -> None:
-        self.x, self.rows, self.columns = x, rows, columns
-        self.sides = len(next(iter(rows.values()))), len(next(iter(columns.values())))
-        self.total, self.ramps = torch.zeros_like(x), torch.zeros_like(x[:, :1])
+    def __init__(self, x: Tensor, rows: dict[int, Tensor], columns: dict[int, Tensor], scale: int) -> None:
+        self.x, self.rows, self.columns, self.scale = x, rows, columns, scale
+        self.sides = len(next(iter(rows.values()))) // scale, len(next(iter(columns.values()))) // scale
+        self.ramps = x.new_zeros(len(x), 1, *(scale * side for side in x.shape[-2:]))
+        self.total: Tensor | None = None
         self.total_weight: Tensor | None = None
 
     def positions(self) -> list[Position]:
         """Return the positions of all windows."""
-        return [(n, top, left) for n in range(len(self.total)) for top in self.rows for left in self.columns]
+        return [(n, top, left) for n in range(len(self.x)) for top in self.rows for left in self.columns]
 
     def add(self, group: list[Position], results: Tensor, weights: Tensor | None) -> None:
-        """Add D, and the interpolation weight or None, of windows (n, C, height, width)."""
+        """Add D (n, C, scale * height, scale * width) of windows, and the interpolation weight (like D) or None."""
+        if self.total is None:
+            self.total = self._zeros(results)
         if weights is not None and self.total_weight is None:
-            self.total_weight = torch.zeros_like(self.total)
-        for k, position in enumerate(group):
-            ramp = self.rows[position[1]][:, None] * self.columns[position[2]]
-            _window(self.total, position, self.sides).addcmul_(ramp, results[k])
-            _window(self.ramps, position, self.sides).add_(ramp)
+            self.total_weight = self._zeros(weights)
+        sides = self.scale * self.sides[0], self.scale * self.sides[1]
+        for k, (n, top, left) in enumerate(group):
+            position, ramp = (n, self.scale * top, self.scale * left), self.rows[top][:, None] * self.columns[left]
+            _window(self.total, position, sides).addcmul_(ramp, results[k])
+            _window(self.ramps, position, sides).add_(ramp)
             if weights is not None and self.total_weight is not None:
-                _window(self.total_weight, position, self.sides).addcmul_(ramp, weights[k])
+                _window(self.total_weight, position, sides).addcmul_(ramp, weights[k])
 
-    def results(self) -> Estimate:
-        """Return the means of D and of the interpolation weight, x and 0 where no window is; overwrites the sums."""
-        empty = (self.ramps == 0).to(self.ramps)
-        norm = self.ramps.add_(empty)
+    def results(self, fill: Tensor | None) -> Estimate:
+        """Return the means of D and of the interpolation weight; overwrites the sums.
+
+        fill: D, with an interpolation weight of 0, where no window is; None if windows cover everything.
+        """
+        if self.total is None:
+            assert fill is not None
+            return fill, None
+        norm = self.ramps
+        if fill is not None:
+            empty = (norm == 0).to(norm)
+            self.total.addcmul_(empty, fill)
+            norm = norm.add_(empty)
         weight = None if self.total_weight is None else self.total_weight.div_(norm)
-        return self.total.addcmul_(empty, self.x).div_(norm), weight
+        return self.total.div_(norm), weight
+
+    def _zeros(self, results: Tensor) -> Tensor:
+        return self.x.new_zeros(len(self.x), results.shape[1], *self.ramps.shape[-2:])
 
 
 def _window(x: Tensor, position: Position, sides: tuple[int, int]) -> Tensor:

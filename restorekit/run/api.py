@@ -13,7 +13,16 @@ from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser
 from restorekit.core.noise import check_seed, new_seed
-from restorekit.core.options import ClassOption, ImageOption, JpegTables, ModelOption, Option, Parameter, SolverOption
+from restorekit.core.options import (
+    ClassOption,
+    ImageOption,
+    JpegTables,
+    ModelOption,
+    NetworkOption,
+    Option,
+    Parameter,
+    SolverOption,
+)
 from restorekit.core.recipe import Recipe
 from restorekit.core.thread_warnings import record_warnings
 from restorekit.errors import ModelError, OptionError, RestorekitWarning, unknown
@@ -84,7 +93,7 @@ def take_readings(recipe: Recipe, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def signature_of(recipe: Recipe) -> inspect.Signature:
-    """Return the signature: image, prior, the parameters of the recipe, then the shared ones of `restore`."""
+    """Return the signature: image, prior if there is one, the parameters of the recipe, then those of `restore`."""
     common = list(inspect.signature(restore).parameters.values())
     image, prior, *shared = common[1:-1]
     specific = []
@@ -94,7 +103,8 @@ def signature_of(recipe: Recipe) -> inspect.Signature:
         for name, (default, annotation) in reading_parameters(p).items():
             specific.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     shared = [parameter for parameter in shared if parameter.name != "samples" or recipe.samples]
-    return inspect.Signature([image, prior, *specific, *shared], return_annotation=Any)
+    first = [image] if recipe.model is None else [image, prior]
+    return inspect.Signature([*first, *specific, *shared], return_annotation=Any)
 
 
 def _annotation(parameter: Parameter) -> Any:
@@ -105,6 +115,7 @@ def _annotation(parameter: Parameter) -> Any:
         ImageOption: "ImageInput | Sequence[ImageInput]",
         ClassOption: "str",
         ModelOption: "Denoiser | NoisyClassifier | str | Path",
+        NetworkOption: "ImageNetwork | str | Path",
         SolverOption: "str",
         JpegTables: "Tensor | int | str",
     }

@@ -23,7 +23,8 @@ def function_docstring(recipe: Recipe) -> str:
     """Return the docstring of a recipe as a Python function, with a section on all arguments in Google style."""
     shared = [f"{name}: {text}" for name, text in SHARED.items() if name != "samples" or recipe.samples]
     options = [*recipe.describe_options().splitlines(), *_side_image_lines(recipe)]
-    lines = [f"image: {IMAGE}", f"prior: {PRIOR} Default: {recipe.model}.", *options, *shared]
+    prior = [] if recipe.model is None else [f"prior: {PRIOR} Default: {recipe.model}."]
+    lines = [f"image: {IMAGE}", *prior, *options, *shared]
     return "\n    ".join([f"{recipe.doc}\n\nArgs:", *lines])
 
 

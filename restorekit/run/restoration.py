@@ -41,13 +41,19 @@ def restore_photo(
 ) -> tuple[Photo, list[str]]:
     """Run the recipe on a photo; return the restored photo and the notes of the recipe.
 
-    A photo with more than `max_pixels` pixels is restored in parts, if the recipe allows it, so that the memory beyond
-    the photo and its result is bounded: in strips that are blended (`Recipe.strips`), or only the regions that a side
-    image marks (`Recipe.region`), unless a region is as large.
+    A photo with more than `max_pixels` pixels, or whose result is larger and has more than four times as many, is
+    restored in parts, if the recipe allows it, so that the memory beyond the photo and its result is bounded: in strips
+    that are blended (`Recipe.strips`), or only the regions that a side image marks (`Recipe.region`), unless a region
+    is as large.
     """
-    height, width = photo.pixels.shape[:2]
-    if height * width > max_pixels:
-        parts = _restore_strips(runner, photo, seed, side_images, on_windows, max_pixels // 4)
+    height, width, channels = photo.pixels.shape
+    result_height, result_width = runner.result_shape((1, channels, height, width), side_images)[2:]
+    scale = result_height / height
+    if height * width > max_pixels or result_height * result_width > 4 * max_pixels:
+        parts = None
+        if (result_height, result_width) == (round(scale) * height, round(scale) * width):
+            strip_pixels = max_pixels // max(4, round(scale) ** 2)
+            parts = _restore_strips(runner, photo, seed, side_images, on_windows, strip_pixels, round(scale))
         parts = parts or _restore_regions(runner, photo, seed, side_images, on_windows, max_pixels)
         if parts is not None:
             release_free_memory()
@@ -107,17 +113,18 @@ def _restore_strips(
     side_images: Mapping[str, Tensor],
     on_windows: OnWindows,
     strip_pixels: int,
+    scale: int,
 ) -> tuple[NDArray[Any], list[str]] | None:
     """Return the pixels of a photo that is restored in strips, and the notes on a sample of it; None if it cannot be
     split.
 
-    strip_pixels: approximate number of pixels of a strip.
+    strip_pixels: approximate number of pixels of a strip. scale: factor by which the result is higher and wider.
     """
     recipe = runner.recipe
     if recipe.strips is None or recipe.side_images:
         return None
     sample = photo_sample(photo)
-    options = recipe.strips(sample, runner.prior.info, runner.options.options)
+    options = runner.strip_options(sample)
     if options is None:
         return None
     notes = _run(runner, sample, seed, side_images, {}, ignore_windows)[1]
@@ -136,15 +143,16 @@ def _restore_strips(
 
         result = _run(runner, part, 0, side_images, options, strip_windows)[0][0]
         start, end = top - HALF_BLEND * (top > 0), bottom + HALF_BLEND * (bottom < height)
-        result = result[:, start - first : end - first]
+        result = result[:, scale * (start - first) : scale * (end - first)]
+        blended = 2 * HALF_BLEND * scale
         if overlap is not None:
-            weight = (torch.arange(2 * HALF_BLEND) + 0.5)[:, None] / (2 * HALF_BLEND)
-            result[:, : 2 * HALF_BLEND].lerp_(overlap, 1 - weight)
+            weight = (torch.arange(blended) + 0.5)[:, None] / blended
+            result[:, :blended].lerp_(overlap, 1 - weight)
         if bottom < height:
-            overlap, result = result[:, -2 * HALF_BLEND :].clone(), result[:, : -2 * HALF_BLEND]
+            overlap, result = result[:, -blended:].clone(), result[:, :-blended]
         if pixels is None:
-            pixels = np.empty((height, width, result.shape[0]), photo.pixels.dtype)
-        pixels[start : start + result.shape[1]] = photo.quantised(result)
+            pixels = np.empty((scale * height, scale * width, result.shape[0]), photo.pixels.dtype)
+        pixels[scale * start : scale * start + result.shape[1]] = photo.quantised(result)
     assert pixels is not None
     return pixels, notes
 

@@ -12,15 +12,18 @@ import torch
 from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, PriorInfo
+from restorekit.core.network import ImageNetwork, NetworkInfo
 from restorekit.core.noise import ImageNoise
-from restorekit.core.options import ClassOption, JpegTables, ModelOption, Parameter, SolverOption
+from restorekit.core.options import ClassOption, JpegTables, ModelOption, NetworkOption, Parameter, SolverOption
 from restorekit.core.recipe import Recipe
 from restorekit.errors import ModelError, OptionError, RestorekitError, RestorekitWarning, unknown
 from restorekit.models import registry
-from restorekit.plugins.discovery import solver_named
+from restorekit.plugins.discovery import plugin_files, solver_named
+from restorekit.plugins.plugin_errors import PluginError, call_plugin
 from restorekit.priors.batched import Batched, BatchQueue
 from restorekit.priors.grey import Grey
 from restorekit.priors.guided import NoisyClassifier
+from restorekit.priors.network import NetworkDenoiser, TiledNetwork
 from restorekit.priors.tiled import ANY_SIZE_WINDOW, Tiled
 from restorekit.run.engine import Engine, make_engine
 from restorekit.run.side_images import given_tables
@@ -37,14 +40,15 @@ class Runner:
 
     Arguments:
         recipe: the recipe to run.
-        prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe.
+        prior: a denoiser, or what `load_prior` accepts; None for the default of the recipe, if it has one.
         options: options and side images of the recipe by name, as `Recipe.validate` takes them. The side
             images are only validated here; `restore` takes them as tensors.
         engine: device, precision and tile size; None for `make_engine()`.
 
     Attributes:
         options: the validated options, and the side images as passed by the caller.
-        models: the prior ("model") and the models among the options by name, as passed by the caller.
+        models: the prior ("model") and the models and networks among the options by name, as passed by the caller.
+        prior: the placed prior; None for a recipe without one.
     """
 
     def __init__(
@@ -58,15 +62,20 @@ class Runner:
         self.options = recipe.validate(options or {})
         self._queue = BatchQueue()
         self.engine = make_engine() if engine is None else engine
+        if recipe.model is None and prior is not None:
+            raise OptionError(f"{recipe.name}: has no prior; allowed: no --model")
         prior = recipe.model if prior is None else prior
-        self.models: dict[str, Denoiser | NoisyClassifier | str | Path | None] = {"model": prior}
-        self.models |= {p.name: self.options.options[p.name] for p in recipe.options if isinstance(p.spec, ModelOption)}
+        self.models: dict[str, Denoiser | NoisyClassifier | ImageNetwork | str | Path | None] = {}
+        if prior is not None:
+            self.models["model"] = prior
+        models = [p.name for p in recipe.options if isinstance(p.spec, ModelOption | NetworkOption)]
+        self.models |= {name: self.options.options[name] for name in models}
         if isinstance(prior, str | Path):
             prior = registry.load_prior(prior)
-        if not isinstance(prior, Denoiser):
+        if prior is not None and not isinstance(prior, Denoiser):
             found = type(prior).__name__
             raise ModelError(f"{recipe.name}: the prior is a {found}, allowed: {registry.PRIORS}")
-        self.prior = self._batched(prior)
+        self.prior = None if prior is None else self._batched(prior)
         self._values = {p.name: self._resolve(p, self.options.options[p.name]) for p in recipe.options}
 
     def restore(
@@ -87,23 +96,38 @@ class Runner:
         """
         images = dict(side_images or {})
         given = self._values | dict(options or {})
-        shape = self.recipe.result_shape(tuple(y.shape), {**given, **images})
-        tiled = self._fit(self.prior, shape[1], self.recipe.name, on_windows)
-        if isinstance(tiled.inner, Grey):
+        shape = self.result_shape(tuple(y.shape), {**given, **images})
+        tiled = None if self.prior is None else self._fit(self.prior, shape[1], self.recipe.name, on_windows)
+        if tiled is not None and isinstance(tiled.inner, Grey):
             warnings.warn("grey image: the colour prior gets three equal channels", RestorekitWarning, stacklevel=2)
-        values = {
-            name: self._fit(value, shape[1], name, on_windows) if isinstance(value, Batched) else value
-            for name, value in given.items()
-        }
+        values = {name: self._fitted(value, shape[1], name, on_windows) for name, value in given.items()}
         values |= {name: side.to(self.engine.device) for name, side in images.items()}
         with torch.no_grad(), self._queue.participate():
             result = self.recipe(y.to(self.engine.device), tiled, ImageNoise(seeds), **values)
         return _checked(result, shape, self.recipe).float().cpu()
 
+    def result_shape(self, shape: tuple[int, ...], options: Mapping[str, Any] | None = None) -> tuple[int, ...]:
+        """Return the shape of the result for images of shape (N, C, H, W).
+
+        options: values that replace validated options of the runner.
+        """
+        return self.recipe.result_shape(shape, self._values | dict(options or {}))
+
+    def strip_options(self, sample: Tensor) -> Mapping[str, Any] | None:
+        """Return the options of strips of a large photo, given a sample of it; see `Recipe.strips`."""
+        if self.recipe.strips is None:
+            return None
+        return self.recipe.strips(sample, None if self.prior is None else self.prior.info, self._values)
+
     def _resolve(self, parameter: Parameter, value: Any) -> Any:
-        """Return what the recipe receives: a label (1,) for a class name, a placed model, a solver, or JPEG tables."""
+        """Return what the recipe receives: a label (1,) for a class name, a placed model or network, a solver, or JPEG
+        tables."""
         where = f"{self.recipe.name} {parameter.name}"
+        if isinstance(parameter.spec, NetworkOption):
+            return self._network(parameter.spec, value, where)
         if isinstance(parameter.spec, ClassOption) and isinstance(value, str):
+            if self.prior is None:
+                raise OptionError(f"{where}: the recipe has no prior and therefore no classes")
             return torch.tensor([label_index(self.prior.info, value, where)], device=self.engine.device)
         if isinstance(parameter.spec, ModelOption) and value is not None:
             model = registry.load_model(value) if isinstance(value, str | Path) else value
@@ -126,7 +150,7 @@ class Runner:
             return [self]
         # Modules are moved in place, so that every device needs a copy; paths are loaded again.
         options = dict(self.options.options) | dict(self.options.side_images)
-        prior = cast(Denoiser | str | Path, self.models["model"])
+        prior = cast(Denoiser | str | Path | None, self.models.get("model"))
         copies = [deepcopy((prior, options)) for _ in engines[1:]]
         others = zip(copies, engines[1:], strict=True)
         return [self, *(Runner(self.recipe, model, options, engine) for (model, options), engine in others)]
@@ -134,6 +158,31 @@ class Runner:
     def _batched(self, prior: Denoiser) -> Batched:
         """Return the prior on the device, evaluated for several threads at once."""
         return Batched(self.engine.place(prior), self._queue, probing=self.engine.device.type == "cuda")
+
+    def _network(self, option: NetworkOption, value: Path | ImageNetwork, where: str) -> TiledNetwork:
+        """Return a network on the device, evaluated for several threads at once."""
+        if isinstance(value, Path):
+            path = value
+            if not path.is_file():
+                raise ModelError(f"{where}: {path}: no such file")
+            own = [] if self.recipe.position is None else [self.recipe.position[0]]
+            try:
+                value = call_plugin(lambda: option.load(path), [*own, *plugin_files()])
+            except PluginError as error:
+                if isinstance(error.__cause__, RestorekitError):
+                    raise error.__cause__ from None
+                raise ModelError(f"{where}: {path}: {error}") from error
+        if not isinstance(value, ImageNetwork) or not isinstance(value.info, NetworkInfo):
+            found = type(value).__name__
+            raise ModelError(f"{where}: the plugin returned {found}, allowed: an rk.ImageNetwork with rk.NetworkInfo")
+        denoiser = self._batched(NetworkDenoiser(value))
+        return TiledNetwork(denoiser, value.info, self.engine.tile, lambda side: denoiser.batch_size.images(side, side))
+
+    def _fitted(self, value: Any, channels: int, where: str, on_windows: OnWindows) -> Any:
+        """Return the value of an option; a prior for images of any size, a network that reports its windows."""
+        if isinstance(value, TiledNetwork):
+            return value.reporting(on_windows)
+        return self._fit(value, channels, where, on_windows) if isinstance(value, Batched) else value
 
     def _fit(self, prior: Batched, channels: int, where: str, on_windows: OnWindows) -> Tiled:
         """Return the prior for images of any size with that number of channels."""

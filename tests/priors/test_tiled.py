@@ -142,6 +142,21 @@ def test_gradients_pass_through_windows() -> None:
 def test_invalid_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="overlap < window"):
         Tiled(windowed(), overlap=16)
+    with pytest.raises(ValueError, match=r"margin 4, overlap 15; allowed: overlap >= 2 margin \+ 8"):
+        Tiled(windowed(), overlap=15, margin=4)
+    with pytest.raises(ValueError, match="scale 2 with `where`, allowed: scale 1"):
+        Tiled(windowed(), scale=2, where=torch.ones(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("length", [64, 65, 100, 143, 144, 511])
+def test_every_pixel_is_covered_with_the_largest_margin(length: int) -> None:
+    for device_size in (None, 64):
+        prior = GaussianPrior(0.2, 0.4, size=device_size)
+        x, sigma = torch.randn(1, 3, 24, length), torch.tensor([0.5])
+        tiled = Tiled(prior, window=64, overlap=32, margin=12, multiple=32)
+        torch.testing.assert_close(tiled(x, sigma), GaussianPrior(0.2, 0.4)(x, sigma), rtol=1e-5, atol=1e-6)
+        assert tiled.with_inner(prior).margin == 12
+        assert tiled.only_where(torch.ones(1, 1, 24, length)).multiple == 32
 
 
 def test_grey_image_through_a_colour_prior() -> None:

@@ -71,3 +71,15 @@ def test_a_wrong_device_lists_those_of_this_machine(
     for name in ("meta", "hpu", "cuda:99"):
         with pytest.raises(OptionError, match=rf"^--device: {name} is not available here \(.*\); allowed: {devices}$"):
             make_engine(name)
+
+
+def test_networks_with_tensors_that_have_no_channels_last_format_are_moved() -> None:
+    class Volumes(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.volume = nn.Conv3d(3, 3, 1)
+
+    for prior, is_channels_last in ((Network(), True), (Volumes(), False)):
+        prior.net = nn.Conv2d(3, 8, 3)
+        make_engine("cpu", "float32").place(prior)
+        assert prior.net.weight.is_contiguous(memory_format=torch.channels_last) == is_channels_last
