@@ -66,6 +66,9 @@ def hub(tmp_path: Path, monkeypatch) -> Iterator[FakeHub]:
         flags = {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}
         for name, value in (values | flags).items():
             monkeypatch.setattr(f"huggingface_hub.constants.{name}", value, raising=False)
+        # Versions before 1.0 copy it.
+        template = "huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(template, values["HUGGINGFACE_CO_URL_TEMPLATE"], raising=False)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         # The client waits between its attempts.

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,8 +151,9 @@ def _fetch(source: str, cached: bool, diffusers_only: bool) -> HubModel:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     name, revision = parse(source)
+    find = find_unet if diffusers_only else _weights_in
     if cached or is_offline():
-        weights = _cached_weights(name, revision)
+        weights = _cached_weights(name, revision, find)
         if weights is None:
             raise ModelError(f"model {source}: {_missing(name, revision)}")
     else:
@@ -162,11 +163,11 @@ def _fetch(source: str, cached: bool, diffusers_only: bool) -> HubModel:
                 weights = _download_unet(source) if diffusers_only else _download(name, WEIGHTS, revision)
             except LocalEntryNotFoundError as error:
                 # The Hub cannot be reached.
-                weights = _cached_weights(name, revision)
+                weights = _cached_weights(name, revision, find)
                 if weights is None:
                     raise ModelError(f"model {source}: {reason(error)}") from error
             except EntryNotFoundError:
-                weights = _download_unet(source)
+                weights = _download_unet(source, f"neither {WEIGHTS} nor a")
     model = HubModel(name, weights)
     for file in model.files():
         _check(model, file)
@@ -179,7 +180,7 @@ def _download(name: str, file: str, revision: str | None) -> Path:
     return Path(hf_hub_download(name, file, revision=revision, library_name=LIBRARY))
 
 
-def _download_unet(source: str) -> Path:
+def _download_unet(source: str, missing: str = "no") -> Path:
     """Return the weights file of a UNet2DModel; safetensors are preferred, and only one weights file is downloaded."""
     from huggingface_hub import snapshot_download
 
@@ -190,7 +191,7 @@ def _download_unet(source: str) -> Path:
         folder = snapshot_download(name, revision=revision, library_name=LIBRARY, allow_patterns=patterns)
         if (found := find_unet(Path(folder))) is not None:
             return found
-    raise ModelError(f"model {source}: found neither {WEIGHTS} nor a UNet2DModel of diffusers")
+    raise ModelError(f"model {source}: found {missing} UNet2DModel of diffusers")
 
 
 def _cached_folder(name: str, revision: str | None) -> Path | None:
@@ -207,9 +208,9 @@ def _cached_folder(name: str, revision: str | None) -> Path | None:
     return found if found.parent == folder / "snapshots" and found.is_dir() else None
 
 
-def _cached_weights(name: str, revision: str | None) -> Path | None:
+def _cached_weights(name: str, revision: str | None, find: Callable[[Path], Path | None]) -> Path | None:
     folder = _cached_folder(name, revision)
-    return None if folder is None else _weights_in(folder)
+    return None if folder is None else find(folder)
 
 
 def _weights_in(folder: Path) -> Path | None:

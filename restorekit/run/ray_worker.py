@@ -17,6 +17,7 @@ import torch
 from restorekit.core.memory import limit_caches, reuse_large_buffers
 from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError, RestorekitError, unknown
+from restorekit.models.hub import OFFLINE
 from restorekit.plugins.discovery import SELECTION, recipes
 from restorekit.plugins.recipe_file import load_recipe
 from restorekit.run.engine import Precision, make_engine
@@ -34,6 +35,8 @@ DIED = f"{MAX_DEATHS} worker processes died while they restored it; they were ki
 START_DIED = "--engine ray: workers die while they start; they are killed, or their memory is exhausted"
 # Number of workers in a row that may die while they start; Ray starts another one each time, without a limit.
 MAX_START_DEATHS = 3
+# Environment variables of the command that workers take over: the selected plugins, and the Hub when offline.
+VARIABLES = (SELECTION, OFFLINE)
 # What changes whenever a file is written; None if it does not exist.
 Version: TypeAlias = object | None
 
@@ -49,7 +52,7 @@ class RunnerDescription:
         device, precision, tile, compile: see `make_engine`.
         recipe_file: file of a recipe that is not installed; None for the others.
         folder: working folder, to which relative paths refer.
-        plugins: value of the environment variable `RESTOREKIT_PLUGINS`; None if it is not set.
+        variables: the environment variables of `VARIABLES` that are set.
     """
 
     recipe: str
@@ -61,7 +64,9 @@ class RunnerDescription:
     compile: bool = False
     recipe_file: Path | None = None
     folder: Path = field(default_factory=Path.cwd)
-    plugins: str | None = field(default_factory=lambda: os.environ.get(SELECTION))
+    variables: Mapping[str, str] = field(
+        default_factory=lambda: {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    )
 
     def runner(self) -> Runner:
         """Return the runner."""
@@ -145,8 +150,7 @@ class Worker:
     ) -> None:
         with contextlib.suppress(OSError):  # a folder that only the machine of the command has
             os.chdir(description.folder)
-        if description.plugins is not None:
-            os.environ[SELECTION] = description.plugins
+        os.environ.update(description.variables)
         torch.set_num_threads(threads)
         limit_caches()
         reuse_large_buffers()

@@ -30,6 +30,9 @@ def complete(restorekit, monkeypatch: pytest.MonkeyPatch):
     [
         ("restorekit den", {"denoise"}),
         ("restorekit plugins n", {"new"}),
+        ("restorekit models p", {"pull", "push"}),
+        ("restorekit models info ddpm-p", {"ddpm-photo"}),
+        ("restorekit models verify ddpm-photo ncsn", {"ncsn-photo"}),
         ("restorekit denoise --on", {"--on-change"}),
         ("restorekit denoise --mode ", {"mean", "sample"}),
         ("restorekit denoise --model ddpm", {"ddpm-photo", "ddpm-fill"}),

@@ -15,6 +15,7 @@ from restorekit.models.importers.imports import import_model
 from tests.models.fake_hub import FakeHub
 from tests.models.importers.layouts import seeded_tensor
 from tests.models.importers.test_diffusers import LAYOUTS, write_folder
+from tests.models.small import small_model
 
 OLD, NEW = "1" * 40, "2" * 40
 
@@ -80,6 +81,14 @@ def test_only_one_weights_file_is_downloaded(hub: FakeHub, tmp_path: Path, suffi
     assert (model.commit, model.files()) == (commit, [weights, *texts])
 
 
+def test_cached_model_is_used_if_the_hub_fails(hub: FakeHub, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m", LAYOUTS["ho"])
+    hub.add("org/name", {path.name: path.read_bytes() for path in folder.iterdir()})
+    weights = fetch("hf://org/name").weights
+    hub.status = 503
+    assert fetch("hf://org/name").weights == weights
+
+
 def test_damaged_configuration_is_removed(hub: FakeHub, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", LAYOUTS["ho"])
     hub.add("org/name", {path.name: path.read_bytes() for path in folder.iterdir()})
@@ -95,3 +104,13 @@ def test_repository_without_a_model_is_refused(hub: FakeHub) -> None:
     hub.add("org/name", {"README.md": b"text"})
     with pytest.raises(ModelError, match=r"found neither model\.safetensors nor a UNet2DModel of diffusers"):
         fetch("hf://org/name")
+
+
+def test_model_of_restorekit_is_not_imported(hub: FakeHub, tmp_path: Path, monkeypatch) -> None:
+    hub.add("org/name", {"model.safetensors": (small_model(tmp_path / "m") / "model.safetensors").read_bytes()})
+    fetch("hf://org/name")
+    with pytest.raises(ModelError, match="found no UNet2DModel of diffusers"):
+        import_model("hf://org/name", tmp_path / "imported")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match="offline, and "):
+        import_model("hf://org/name", tmp_path / "imported")

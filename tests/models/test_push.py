@@ -113,6 +113,7 @@ def test_evaluation_adds_and_replaces_results_of_this_model_only(hub: FakeHub, t
         ("CBSD68", "sigma 50", "psnr"): 27.8,
         ("CBSD68", "sigma 50", "ssim"): 0.75,
     }
+    assert sum(len(result["metrics"]) for result in index["results"]) == len(values)
     assert metadata_of(hub)["metrics"] == ["psnr", "ssim"]
 
 

@@ -23,7 +23,15 @@ from restorekit.run.folder import run_jobs
 from restorekit.run.manifest import MANIFEST, Manifest
 from restorekit.run.plan import Job, plan_jobs
 from restorekit.run.ray_engine import run_jobs_on_ray, split
-from restorekit.run.ray_worker import DIED, MAX_START_DEATHS, START_DIED, Attempts, Worker, describe
+from restorekit.run.ray_worker import (
+    DIED,
+    MAX_START_DEATHS,
+    START_DIED,
+    Attempts,
+    RunnerDescription,
+    Worker,
+    describe,
+)
 from restorekit.run.runner import Runner
 from restorekit.run.settings import RunReport, Settings
 from tests.models.small import small_model
@@ -222,3 +230,12 @@ def test_tasks_are_neighbouring_photos(count: int, workers: int, sizes: list[int
     tasks = split(jobs, workers, 1)
     assert [len(task) for task in tasks] == sizes
     assert [job for task in tasks for job in task] == jobs
+
+
+def test_workers_take_over_the_variables_of_the_command(monkeypatch) -> None:
+    for name in ("HF_HUB_OFFLINE", "RESTOREKIT_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+    assert RunnerDescription("denoise").variables == {}
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("RESTOREKIT_PLUGINS", "")
+    assert RunnerDescription("denoise").variables == {"HF_HUB_OFFLINE": "1", "RESTOREKIT_PLUGINS": ""}
