@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Longest list of names in a message.
+MOST_NAMES = 100
+
 
 def printable(text: str) -> str:
     r"""Return the text as one line that is safe on a terminal: characters that are not printable become escapes.
@@ -57,8 +60,14 @@ class RestorekitWarning(UserWarning):
 
 
 def unknown(kind: str, found: str, allowed: Iterable[str], where: str) -> str:
-    """Return the message for an unknown name: where it was found, the nearest allowed name and all allowed names."""
+    """Return the message for an unknown name: where it was found, the nearest allowed name and all allowed names.
+
+    Of more than `MOST_NAMES` names, such as the classes of ImageNet, the nearest are listed.
+    """
     names = sorted(allowed)
     near = get_close_matches(found, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    if len(names) > MOST_NAMES:
+        nearest = get_close_matches(found, names, n=10, cutoff=0.2) or names[:10]
+        return f"{where}: unknown {kind} {found!r}.{hint} Allowed: {len(names)} names, such as {', '.join(nearest)}."
     return f"{where}: unknown {kind} {found!r}.{hint} Allowed: {', '.join(names) or 'none'}."

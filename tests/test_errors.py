@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from restorekit.errors import ModelError, printable, shortened
+from restorekit.errors import ModelError, printable, shortened, unknown
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,12 @@ def test_messages_of_errors_are_one_printable_line() -> None:
 def test_long_values_are_shortened() -> None:
     assert shortened([1, 2]) == "[1, 2]"
     assert shortened("x" * 100, 10) == "xxxxxxx..."
+
+
+def test_few_of_very_many_names_are_listed() -> None:
+    classes = [f"class {index:03d}" for index in range(1000)]
+    text = unknown("class", "clas 712", classes, "complete label")
+    assert "Did you mean 'class 712'?" in text
+    assert "Allowed: 1000 names, such as class 712" in text
+    assert len(text) < 300
+    assert unknown("class", "x", classes[:100], "label").count("class 0") == 100

@@ -23,7 +23,11 @@ def complete(
     label: Annotated[Tensor, rk.ClassOption("Class that fills the hole; --labels lists the classes.")],
     classifier_scale: Annotated[
         float | Literal["auto"],
-        rk.Option("Scale of classifier guidance towards the class; 0 disables it; auto: 10.", min=0),
+        rk.Option(
+            "Scale of classifier guidance towards the class; 0 disables it; auto: 10, or 0 if the classifier has other "
+            "classes than the prior.",
+            min=0,
+        ),
     ] = "auto",
     cfg_scale: Annotated[
         float | Literal["auto"],
@@ -38,7 +42,14 @@ def complete(
     ],
     refiner: Annotated[Denoiser, rk.ModelOption("Prior that refines the fill up to full size.", model="ddpm-fill")],
     steps: Annotated[int, rk.Option("Number of noise levels at each size.", min=1, max=1000)] = 50,
-    resample: Annotated[int, rk.Option("Number of passes per noise level at the smallest size.", min=1, max=100)] = 2,
+    resample: Annotated[
+        int,
+        rk.Option(
+            "Number of passes per noise level at the smallest size (at every size with windows of 128 pixels or more).",
+            min=1,
+            max=100,
+        ),
+    ] = 2,
     eta: Annotated[float, rk.Option("Fraction of fresh noise in each step.", min=0, max=1)] = 0.85,
 ) -> Tensor:
     """Fill a hole with a given class; all other pixels stay bit-identical.
@@ -50,41 +61,50 @@ def complete(
     size, at least once, by the refiner, which ignores the class. Holes that are far from each other are filled one
     after the other.
 
+    A prior with a window of 128 pixels or more needs no refiner: it fills the hole from noise at the size at which one
+    window shows it and its surroundings, and then, in tiles and without the classifier, at twice that size and so on.
+
     References:
         DDNM (Wang et al. 2022) with the resampling of RePaint (Lugmayr et al. 2022), classifier guidance (Dhariwal and
         Nichol 2021, algorithm 2), classifier-free guidance (Ho and Salimans 2022, w of equation 6).
     """
     import warnings
+    from functools import partial
 
     import torch
 
-    from restorekit.builtin.holes import components
+    from restorekit.builtin.coarse_to_fine import fill_components
+    from restorekit.builtin.hole_filling import window_of
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
-    scale = CLASSIFIER_SCALE if classifier_scale == "auto" else float(classifier_scale)
+    scale = _classifier_scale(classifier_scale, prior, classifier)
     if cfg_scale == "auto":
         cfg_scale = 0.0 if prior.info.no_label is None else CFG_SCALE
-    window = _window(prior) or max(MIN_WINDOW, classifier.size if scale else 0)
+    window = window_of(prior) or max(MIN_WINDOW, classifier.size if scale else 0)
     if scale and classifier.size > window:
         found, allowed = (f"{side} x {side}" for side in (classifier.size, window))
         raise rk.ModelError(f"complete: the classifier requires {found} pixels, allowed: at most {allowed} (the prior)")
-    conditional = rk.ClassifierFree(prior, cfg_scale) if cfg_scale else prior
-    completion = _Completion(conditional, classifier, scale, label, refiner, window, steps, resample, eta)
+    guidance = float(cfg_scale), classifier, scale, label
+    completion = _Completion(prior, *guidance, refiner, window, steps, resample, eta)
     filled = []
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
             warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
-        unknown = hole
-        for part in components(hole, max(1, window // 4)):
-            image = torch.where(part, completion.fill(image, part, unknown, image_noise), image)
-            unknown = unknown & ~part
-        filled.append(image)
+        filled.append(fill_components(image, hole, window, partial(completion.fill, noise=image_noise)))
     return torch.where(holes, torch.cat(filled), y)
 
 
-def _window(prior: Denoiser) -> int | None:
-    """Side of the images that the prior was trained on; None if it accepts any."""
-    return (prior.inner if isinstance(prior, rk.Tiled) else prior).info.size
+def _classifier_scale(scale: float | Literal["auto"], prior: Denoiser, classifier: NoisyClassifier) -> float:
+    """Return the scale of classifier guidance; 0, with a warning, for auto and a prior with other classes."""
+    import warnings
+
+    if scale != "auto":
+        return float(scale)
+    if prior.info.classes in (None, classifier.classes):
+        return CLASSIFIER_SCALE
+    text = "the classifier has other classes than the prior, and is not used; --classifier selects another"
+    warnings.warn(rk.RestorekitWarning(text), stacklevel=3)
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -92,15 +112,17 @@ class _Completion:
     """The models and settings that fill a component of a hole.
 
     Attributes:
-        prior: the class-conditional prior, with classifier-free guidance if any.
+        prior: the class-conditional prior.
+        cfg_scale: classifier-free guidance; none if it is 0.
         classifier, scale: classifier guidance; none if the scale is 0.
         label: (1,) int64.
-        refiner: prior that refines the fill up to full size.
+        refiner: prior that refines the fill up to full size; only for a prior of small windows.
         window: side of the images that the prior receives.
         steps, resample, eta: as in `complete`.
     """
 
     prior: Denoiser
+    cfg_scale: float
     classifier: NoisyClassifier
     scale: float
     label: Tensor
@@ -115,69 +137,102 @@ class _Completion:
 
         part, unknown: (1, 1, H, W) bool; `unknown` also contains the pixels that are filled later.
         """
+        from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
+        from restorekit.builtin.hole_filling import window_of
+
+        own_scale = (window_of(self.prior) or 0) >= LARGE_WINDOW
+        return (self._fill_at_own_scale if own_scale else self._fill_and_refine)(y, part, unknown, noise)
+
+    def _fill_and_refine(self, y: Tensor, part: Tensor, unknown: Tensor, noise: ImageNoise) -> Tensor:
+        """Fill `part` in a square downsampled to the window, and refine the result up to full size."""
+        from functools import partial
+
+        from restorekit.builtin.coarse_to_fine import crop_photo, sample_upwards
         from restorekit.builtin.hole_filling import sample_hole
-        from restorekit.builtin.holes import bounding_square, downsample, upsample
+        from restorekit.builtin.holes import bounding_square
 
         square = bounding_square(part, self.window)
-        # Pixels outside the photo are unknown too.
-        image, hole = square.crop(y, 0.0), square.crop(unknown.float(), 1.0) > 0
+        image, hole = crop_photo(square, y, unknown)
         result = self._generate(image, hole, square.crop(part.float(), 0.0), noise)
-        side = self.window
         # Refine at least once, even at the same size: the refiner is a better prior of photos and removes seams.
-        while True:
-            sigma, side = (REFINE_SIGMA if side == square.side else UPSAMPLED_SIGMA), min(2 * side, square.side)
-            small, small_hole = downsample(image, hole, (side, side))
-            initial = upsample(result, small).where(small_hole, small)
-            result = sample_hole(
-                initial, sigma, small_hole, self.refiner, noise, steps=self.steps, eta=self.eta, resample=1
-            )
-            if side == square.side:
-                return square.paste(result, y)
+        sigma = REFINE_SIGMA if square.side == self.window else UPSAMPLED_SIGMA
+        sides = [min(2 * self.window, square.side)]
+        while sides[-1] < square.side:
+            sides.append(min(2 * sides[-1], square.side))
+        refine = partial(sample_hole, prior=self.refiner, noise=noise, steps=self.steps, eta=self.eta, resample=1)
+        return square.paste(sample_upwards(image, hole, result, [(side, side) for side in sides], sigma, refine), y)
 
     def _generate(self, image: Tensor, hole: Tensor, part: Tensor, noise: ImageNoise) -> Tensor:
         """Fill the hole of a square image, downsampled to the prior's window, under guidance."""
-        from restorekit.builtin.hole_filling import SAMPLE_SIGMA, mean_fill, sample_hole
+        from restorekit.builtin.coarse_to_fine import scratch_sigma
+        from restorekit.builtin.hole_filling import SAMPLE_SIGMA, mean_fill
         from restorekit.builtin.holes import downsample
 
         size = (self.window, self.window)
         small, small_hole = downsample(image, hole, size)
-        prior = self._guided(downsample(part, part > 0, size)[1])
         # The refiner's mean fill has the lighting of the surroundings, which a prior for small images lacks.
         if self.refiner.info.supports_holes and not small_hole.all():
             initial, sigma = mean_fill(self.refiner, small, small_hole), SAMPLE_SIGMA
         else:
-            initial, sigma = small.masked_fill(small_hole, 0), prior.info.sigma_max
-            if prior.info.partial_noise:
-                sigma = min(sigma, SCRATCH_SIGMA)
+            initial, sigma = small.masked_fill(small_hole, 0), scratch_sigma(self.prior)
+        return self._sample(initial, sigma, small_hole, noise, downsample(part, part > 0, size)[1])
+
+    def _fill_at_own_scale(self, y: Tensor, part: Tensor, unknown: Tensor, noise: ImageNoise) -> Tensor:
+        """Fill `part` with the prior alone, at increasing sizes from the one at which a window shows it."""
+        from functools import partial
+
+        from restorekit.builtin.coarse_to_fine import (
+            crop_photo,
+            sample_from_coarse,
+            scratch_sigma,
+            sizes_for,
+            surroundings,
+        )
+        from restorekit.builtin.holes import downsample
+
+        box = surroundings(part, self.window)
+        sizes = sizes_for(part, box, self.window)
+        part = box.crop(part.float(), 0.0)
+        sample = partial(self._sample, noise=noise)
+        first = partial(sample, part=downsample(part, part > 0, sizes[0])[1])
+        image, hole = crop_photo(box, y, unknown)
+        return box.paste(sample_from_coarse(image, hole, sizes, scratch_sigma(self.prior), first, sample), y)
+
+    def _sample(
+        self, initial: Tensor, sigma: float, hole: Tensor, noise: ImageNoise, part: Tensor | None = None
+    ) -> Tensor:
+        """Sample a hole from the prior of the class; see `Sample`.
+
+        part: (1, 1, h, w), where the class is to appear: adds classifier guidance. A small classifier sees a square
+        around it.
+        """
+        from restorekit.builtin.hole_filling import sample_hole
+        from restorekit.builtin.holes import centered_origin
+        from restorekit.priors.tiled import only_where
+
+        prior = only_where(self.prior, hole)
+        prior = rk.ClassifierFree(prior, self.cfg_scale) if self.cfg_scale else prior
+        guided = part is not None and self.scale > 0
+        if part is not None and guided:
+            size = self.classifier.size
+            place = None if part.shape[-2:] == (size, size) else centered_origin(part, size, size)
+            prior = rk.ClassifierGuided(prior, self.classifier, self.scale, place=place)
         return sample_hole(
             initial,
             sigma,
-            small_hole,
-            prior,
+            hole,
+            rk.Labelled(prior, self.label),
             noise,
             steps=self.steps,
             eta=self.eta,
             resample=self.resample,
-            clip=not self.scale,
+            clip=not guided,
         )
-
-    def _guided(self, part: Tensor) -> Denoiser:
-        """Return the prior of the class with classifier guidance; a small classifier sees a square around `part`."""
-        from restorekit.builtin.holes import centered_origin
-
-        if not self.scale:
-            return rk.Labelled(self.prior, self.label)
-        size = self.classifier.size
-        place = None if size == self.window else centered_origin(part, size)
-        return rk.Labelled(rk.ClassifierGuided(self.prior, self.classifier, self.scale, place=place), self.label)
 
 
 # The surroundings of a hole already suggest a class; another class requires more guidance than unconditional samples
 # do (1 to 3), and both kinds of guidance (selected visually and by a second classifier on four training photos).
 CLASSIFIER_SCALE, CFG_SCALE = 10.0, 3.0
-# First sigma of sampling from noise if the prior receives the known pixels without noise: it hides all but the mean of
-# the hole.
-SCRATCH_SIGMA = 20.0
 # First sigma of the refiner at the same size and after upsampling. The refiner ignores the class: more noise would hide
 # it (a second classifier recognized the class in 61 % of 18 fills at 0.5, in 83 % at 0.1 and 0.2, and in 94 % without
 # refinement).

@@ -23,6 +23,11 @@ UPSAMPLED_SIGMA = 0.5
 MARGIN = 16
 
 
+def window_of(prior: Denoiser) -> int | None:
+    """Return the side of the images that a prior was trained on; None if it accepts any."""
+    return (prior.inner if isinstance(prior, rk.Tiled) else prior).info.size
+
+
 def fill_windows(
     y: Tensor, hole: Tensor, width: float, prior: Denoiser, fill: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
@@ -33,11 +38,9 @@ def fill_windows(
     fill: receives the windows (N, C, h, w) and their holes (N, 1, h, w), and returns the filled windows.
     """
     from restorekit.builtin.holes import GRID, cover
-    from restorekit.priors.tiled import Tiled
 
-    size = prior.inner.info.size if isinstance(prior, Tiled) else prior.info.size
     margin = GRID * math.ceil(max(MARGIN, width) / GRID)
-    windows = cover(hole, margin, size or 1)
+    windows = cover(hole, margin, window_of(prior) or 1)
     return windows.paste(fill(windows.crop(y), windows.crop(hole)), y)
 
 

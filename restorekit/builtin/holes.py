@@ -66,58 +66,68 @@ def upsample(small: Tensor, y: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Square:
-    """A square region of an image; it may extend beyond the image.
+class Box:
+    """A rectangular region of an image; it may extend beyond the image.
 
     Attributes:
         top, left: first row and column; may be negative.
-        side: number of rows and columns.
+        height, width: number of rows and columns.
     """
 
     top: int
     left: int
-    side: int
+    height: int
+    width: int
+
+    @property
+    def side(self) -> int:
+        """The longer side."""
+        return max(self.height, self.width)
 
     def crop(self, x: Tensor, fill: float) -> Tensor:
-        """Return the region of x (N, C, H, W) as (N, C, side, side); pixels outside the image have the value `fill`."""
+        """Return the region of x (N, C, H, W) as (N, C, height, width); pixels outside the image become `fill`."""
         height, width = x.shape[-2:]
         above, before = max(0, -self.top), max(0, -self.left)
-        below, after = max(0, self.top + self.side - height), max(0, self.left + self.side - width)
+        below, after = max(0, self.top + self.height - height), max(0, self.left + self.width - width)
         padded = F.pad(x, (before, after, above, below), value=fill)
         top, left = self.top + above, self.left + before
-        return padded[..., top : top + self.side, left : left + self.side]
+        return padded[..., top : top + self.height, left : left + self.width]
 
     def paste(self, part: Tensor, x: Tensor) -> Tensor:
-        """Return x (N, C, H, W) with the region replaced by `part` (N, C, side, side)."""
+        """Return x (N, C, H, W) with the region replaced by `part` (N, C, height, width)."""
         result = x.clone()
-        rows = slice(max(0, self.top), self.top + self.side)
-        columns = slice(max(0, self.left), self.left + self.side)
+        rows = slice(max(0, self.top), self.top + self.height)
+        columns = slice(max(0, self.left), self.left + self.width)
         region = result[..., rows, columns]
         top, left = max(0, -self.top), max(0, -self.left)
         region.copy_(part[..., top : top + region.shape[-2], left : left + region.shape[-1]])
         return result
 
 
-def bounding_square(hole: Tensor, min_side: int) -> Square:
+def bounding_square(hole: Tensor, min_side: int) -> Box:
     """Return a square around a hole (1, 1, H, W) with at least one marked pixel.
 
     Its side is twice the extent of the hole, at most the longer side of the image and at least `min_side`. It is
     centered on the hole and moved into the image as far as possible.
     """
-    rows, columns = _marked(hole)
-    extent = int(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
-    side = max(min_side, min(2 * extent, max(hole.shape[-2:])))
-    return Square(*centered_origin(hole, side), side)
+    side = max(min_side, min(2 * max(extents(hole)), max(hole.shape[-2:])))
+    return Box(*centered_origin(hole, side, side), side, side)
 
 
-def centered_origin(hole: Tensor, side: int) -> tuple[int, int]:
-    """Return first row and column of a square of `side` centered on a hole (1, 1, H, W) with at least one marked pixel.
+def extents(hole: Tensor) -> tuple[int, int]:
+    """Return the number of rows and columns that a hole (1, 1, H, W) with at least one marked pixel extends over."""
+    height, width = (int(marked[-1] - marked[0]) + 1 for marked in _marked(hole))
+    return height, width
 
-    The square is moved into the image as far as possible.
+
+def centered_origin(hole: Tensor, height: int, width: int) -> tuple[int, int]:
+    """Return first row and column of a region centered on a hole (1, 1, H, W) with at least one marked pixel.
+
+    The region is moved into the image as far as possible.
     """
     top, left = (
         _move_inside(int(marked[0] + marked[-1] + 1) // 2 - side // 2, side, length)
-        for marked, length in zip(_marked(hole), hole.shape[-2:], strict=True)
+        for marked, side, length in zip(_marked(hole), (height, width), hole.shape[-2:], strict=True)
     )
     return top, left
 

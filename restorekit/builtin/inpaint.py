@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from restorekit import Denoiser, ImageNoise
+    from restorekit.builtin.coarse_to_fine import Sample
 
 
 @rk.recipe("inpaint", model="ddpm-fill", samples=True, keeps_pixels=True, region="mask")
@@ -38,13 +39,21 @@ def inpaint(
     inner_steps: Annotated[
         int, rk.Option("Number of updates per noise level with --method langevin.", min=1, max=1000)
     ] = 10,
-    resample: Annotated[int, rk.Option("Number of passes per noise level with --method ddnm.", min=1, max=100)] = 1,
+    resample: Annotated[
+        int | Literal["auto"],
+        rk.Option(
+            "Number of passes per noise level with --method ddnm; auto: 1, or 2 with a window of 128 pixels or more.",
+            min=1,
+            max=100,
+        ),
+    ] = "auto",
     eta: Annotated[float, rk.Option("Fraction of fresh noise in each step of --method ddnm.", min=0, max=1)] = 0.85,
     scales: Annotated[
         int | Literal["auto"],
         rk.Option(
             "Number of sizes, each half of the next, at which --method ddnm fills a hole, smallest first; "
-            "auto: as many as are required to make the hole narrow.",
+            "auto: as many as are required to make the hole narrow (with a window of 128 pixels or more: half as wide "
+            "as the window).",
             min=1,
             max=8,
         ),
@@ -59,7 +68,9 @@ def inpaint(
     sample: a diffusion process in which every estimate is made consistent with the known pixels. A prior with partial
     noise receives the known pixels without noise. A prior that supports holes starts from its mean fill with noise of
     sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4, but posterior
-    spread beyond sigma 1 is lost. Wide holes are filled at a small size first.
+    spread beyond sigma 1 is lost. Wide holes are filled at a small size first. A prior with a window of 128 pixels or
+    more fills each hole from noise, at the size at which one window shows it and its surroundings, and then, in tiles,
+    at twice that size and so on.
 
     References:
         mean: DPIR (Zhang et al. 2021), self-ensemble (Timofte et al. 2016). ddnm: DDIM with data consistency (DDNM,
@@ -71,12 +82,13 @@ def inpaint(
 
     import torch
 
-    from restorekit.builtin.hole_filling import fill_windows
+    from restorekit.builtin.coarse_to_fine import LARGE_WINDOW, fill_components
+    from restorekit.builtin.hole_filling import SAMPLE_SIGMA, fill_windows, sample_hole, window_of
     from restorekit.builtin.holes import hole_width, scales_for
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     annealed = method == "langevin" or (method == "auto" and prior.info.levels is not None)
-    filled = []
+    window, filled = window_of(prior), []
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
             warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
@@ -89,11 +101,28 @@ def inpaint(
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
         if mean:
             filled.append(fill_windows(image, hole, width, prior, partial(_mean, prior=prior, steps=steps)))
+        elif window is not None and window >= LARGE_WINDOW:
+            sample: Sample = (
+                partial(_langevin, prior=prior, noise=image_noise, steps=steps, inner_steps=inner_steps)
+                if annealed
+                else partial(
+                    sample_hole,
+                    prior=prior,
+                    noise=image_noise,
+                    steps=steps,
+                    eta=eta,
+                    resample=2 if resample == "auto" else int(resample),
+                )
+            )
+            most = None if scales == "auto" else int(scales)
+            fill = partial(_fill_at_own_scale, prior=prior, window=window, scales=most, sample=sample)
+            filled.append(fill_components(image, hole, window, fill))
         elif annealed:
-            filled.append(_langevin(image, hole, prior, image_noise, steps, inner_steps))
+            filled.append(_langevin(image, SAMPLE_SIGMA, hole, prior, image_noise, steps, inner_steps, uniform=True))
         else:
             count = scales_for(hole) if scales == "auto" else int(scales)
-            filled.append(_sample(image, hole, prior, image_noise, steps, resample, eta, count))
+            passes = 1 if resample == "auto" else int(resample)
+            filled.append(_sample(image, hole, prior, image_noise, steps, passes, eta, count))
     return torch.where(holes, torch.cat(filled), y)
 
 
@@ -135,20 +164,42 @@ def _sample(
     return sample_hole(initial, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
 
 
-def _langevin(y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, inner_steps: int) -> Tensor:
-    """Return one plausible result for one image (1, C, H, W), from a uniform start as in Song and Ermon 2019.
+def _fill_at_own_scale(
+    y: Tensor, part: Tensor, unknown: Tensor, prior: Denoiser, window: int, scales: int | None, sample: Sample
+) -> Tensor:
+    """Return a photo y (1, C, H, W) with a component of its hole filled by a prior of large windows."""
+    from restorekit.builtin.coarse_to_fine import crop_photo, sample_from_coarse, scratch_sigma, sizes_for, surroundings
 
-    Their 100 updates per level are replaced by fewer, larger ones; see `sample_langevin`.
+    box = surroundings(part, window)
+    sizes = sizes_for(part, box, window, scales)
+    result = sample_from_coarse(*crop_photo(box, y, unknown), sizes, scratch_sigma(prior), sample, sample)
+    return box.paste(result, y)
+
+
+def _langevin(
+    initial: Tensor,
+    sigma: float,
+    hole: Tensor,
+    prior: Denoiser,
+    noise: ImageNoise,
+    steps: int,
+    inner_steps: int,
+    *,
+    uniform: bool = False,
+) -> Tensor:
+    """Return one plausible result for one image (1, C, H, W), from noise of sigma on an initial estimate.
+
+    uniform: start from uniform noise instead, as in Song and Ermon 2019. Their 100 updates per level are replaced by
+    fewer, larger ones; see `sample_langevin`.
     """
     import torch
 
-    from restorekit.builtin.hole_filling import SAMPLE_SIGMA
     from restorekit.priors.tiled import only_where
 
-    operator = rk.Masking(~hole)
-    start = 2 * torch.special.ndtr(noise.like(y)) - 1
-    ladder = rk.ladder_for(prior, steps, sigma_max=SAMPLE_SIGMA)
-    local, known = only_where(prior, hole), operator.forward(y)
+    operator, z = rk.Masking(~hole), noise.like(initial)
+    ladder = rk.ladder_for(prior, steps, sigma_max=sigma)
+    start = 2 * torch.special.ndtr(z) - 1 if uniform else initial + float(ladder[0]) * z
+    local, known = only_where(prior, hole), operator.forward(initial)
     return rk.sample_langevin(local, start, ladder, noise, inner_steps=inner_steps, operator=operator, y=known)
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import PriorInfo, batch_sigma, per_image
-from restorekit.errors import ModelError
+from restorekit.errors import ModelError, shortened
 
 Prediction = Literal["eps", "x0", "v"]
 
@@ -172,7 +172,7 @@ class EpsilonPrior(nn.Module):
         height, width = x.shape[-2:]
         if label is None and self.info.classes is not None:
             if self.info.no_label is None:
-                raise ModelError(f"the prior requires a class; allowed: {', '.join(self.info.classes)}")
+                raise ModelError(f"the prior requires a class; allowed: {shortened(', '.join(self.info.classes), 200)}")
             label = torch.full((len(x),), self.info.no_label, device=x.device)
         s = per_image(sigma, x)
         if self.info.partial_noise:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restorekit.core.denoiser import Denoiser, Estimate, Wrapper, per_image
 from restorekit.core.noise import ImageNoise
-from restorekit.errors import ModelError, OptionError
+from restorekit.errors import ModelError, OptionError, shortened
 from restorekit.priors.epsilon import step_of
 from restorekit.priors.grey import to_colour
 
@@ -97,7 +97,7 @@ class ClassifierGuided(Wrapper):
         if not scale >= 0:
             raise OptionError(f"guidance scale: found {scale:g}, allowed: 0 or more")
         if prior.info.classes is not None and prior.info.classes != classifier.classes:
-            names = ", ".join(prior.info.classes), ", ".join(classifier.classes)
+            names = [shortened(", ".join(classes), 200) for classes in (prior.info.classes, classifier.classes)]
             raise ModelError(
                 f"the prior has the classes {names[0]}, but the classifier has {names[1]}; allowed: the same"
             )
