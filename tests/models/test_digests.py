@@ -11,8 +11,10 @@ from restorekit.core.files import file_sha256
 from restorekit.core.reserved import BUNDLED
 from restorekit.models.digests import SUMS, read_sums, recorded_sha256, verify_model, write_sums
 from restorekit.models.files import WEIGHTS, save_weights
+from restorekit.models.hub import fetch
 from restorekit.models.importers.imports import import_model
 from restorekit.models.registry import bundled_models
+from tests.models.fake_hub import FakeHub
 from tests.models.importers.test_diffusers import LAYOUTS, write_folder
 from tests.models.small import CONFIG, small_model
 
@@ -55,6 +57,16 @@ def test_imported_models_record_their_digest(tmp_path: Path) -> None:
     import_model(write_folder(tmp_path / "source", LAYOUTS["ho"]), tmp_path / "m")
     assert verify_model(str(tmp_path / "m")).condition == "ok"
     assert (tmp_path / "m" / SUMS).read_text().startswith("# source\n")
+
+
+def test_nothing_is_downloaded_for_verification(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("org/name", {WEIGHTS: (small_model(tmp_path / "m") / WEIGHTS).read_bytes()})
+    assert verify_model("hf://org/name").condition == "missing"
+    assert hub.requests == []
+    fetch("hf://org/name")
+    hub.requests.clear()
+    assert verify_model("hf://org/name").condition == "ok"
+    assert hub.requests == []
 
 
 def test_models_of_plugins_have_no_digest(monkeypatch) -> None:
