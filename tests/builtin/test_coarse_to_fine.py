@@ -59,20 +59,25 @@ def change(x: Tensor, marked: Tensor) -> float:
     return (x[..., 1:] - x[..., :-1])[marked[..., :-1]].square().mean().sqrt().item()
 
 
+class RecordingPrior(GaussianPrior):
+    """Keeps where the pixels of the windows are noisy."""
+
+    def __init__(self) -> None:
+        super().__init__(0.5, 0.1, size=SIDE, partial_noise=True)
+        self.noisy: list[Tensor] = []
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        self.noisy.append(sigma > 0)
+        return super().__call__(x, sigma, label)
+
+
 def test_hole_that_fits_is_filled_at_full_size_in_one_centered_window() -> None:
-    sigmas: list[Tensor] = []
-
-    class RecordingPrior(GaussianPrior):
-        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
-            sigmas.append(sigma)
-            return super().__call__(x, sigma, label)
-
     y, hole = torch.rand(1, 3, 401, 503), rectangle(401, 503, (150, 260), (200, 310))
-    prior = RecordingPrior(0.5, 0.1, size=SIDE, partial_noise=True)
+    prior = RecordingPrior()
     result = run(Tiled(prior), y, hole, mode="sample", steps=7, resample=1)
     assert prior.seen == [(1, 3, SIDE, SIDE)] * 7
     assert prior.sigmas[0] == 20, "noise that hides all but the mean of the hole"
-    assert all(torch.equal(sigma > 0, rectangle(SIDE, SIDE, (73, 183), (73, 183))) for sigma in sigmas), "centered"
+    assert all(torch.equal(noisy, rectangle(SIDE, SIDE, (73, 183), (73, 183))) for noisy in prior.noisy), "centered"
     assert torch.equal(result[~hole.expand_as(y)], y[~hole.expand_as(y)])
 
 
@@ -158,6 +163,14 @@ def test_photos_smaller_than_the_window_and_batches() -> None:
     torch.testing.assert_close(run(Tiled(prior), y[1:], hole, mode="sample", steps=3, seeds=[1]), both[1:])
     assert torch.equal(both[~hole.expand_as(y)], y[~hole.expand_as(y)])
     assert not torch.equal(both[0], both[1])
+
+
+def test_pixels_outside_the_photo_are_unknown() -> None:
+    prior, y, hole = RecordingPrior(), torch.zeros(1, 3, 100, 300), rectangle(100, 300, (30, 60), (100, 130))
+    run(Tiled(prior), y, hole, mode="sample", steps=1)
+    known = ~prior.noisy[0][0, 0]
+    assert known.any(1).nonzero()[:, 0].tolist() == list(range(78, 178)), "the rows of the photo"
+    assert known.sum() == 100 * SIDE - 30 * 30
 
 
 def test_prior_with_levels_is_sampled_by_langevin_at_its_own_scale() -> None:

@@ -170,6 +170,13 @@ def test_prior_of_large_windows_fills_the_hole_itself(width: int, sizes: dict[in
     assert means[1] > 0.15
 
 
+def test_windows_without_a_hole_are_not_evaluated() -> None:
+    y, hole = torch.zeros(1, 3, 500, 500), torch.eye(500).bool()[None, None]
+    prior = ClassPrior(128)
+    run(y, hole, 1, Tiled(prior), classifier_scale=0, cfg_scale=0, steps=1, resample=1)
+    assert sum(shape[0] for shape in prior.seen) < 20, "all of them are 25"
+
+
 def test_classifier_guides_a_prior_of_large_windows_at_the_first_size(monkeypatch) -> None:
     y, hole = torch.zeros(1, 3, 260, 270), box(270, 100, 160)[..., :260, :]
     options = {"classifier_size": 32, "cfg_scale": 0, "classifier_scale": 50, "resample": 1}
