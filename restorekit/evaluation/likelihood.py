@@ -71,7 +71,7 @@ def evaluate(
     """Return the mean bits per dimension over the center crops of a folder of photos.
 
     steps: number of trained steps that are used. crop: side of the crops, by default the training size of the prior.
-    every: only every Nth photo. write_line: called with a line that states the result.
+    every: only every Nth photo. write_line: called with the lines of a Markdown table.
     """
     prior = load_prior(model)
     if not isinstance(prior, EpsilonPrior):
@@ -95,5 +95,6 @@ def evaluate(
             total, _ = bits_per_dimension(placed, clean, noise, steps=steps, variance=variance)
         bits.append(total.item())
     mean = sum(bits) / len(bits)
-    write_line(f"{mean:.3f} bits per dimension ({model}, {steps} steps, {len(bits)} photos, {side} x {side})")
+    write_line("| model | steps | crop | photos | bits per dimension |\n|---|--:|---|--:|--:|")
+    write_line(f"| {model} | {steps} | {side} x {side} | {len(bits)} | {mean:.3f} |")
     return mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,12 @@ def test_train_and_evaluate(restorekit, tmp_path: Path, monkeypatch) -> None:
     code, out, _ = restorekit(*words, "--every", "2", "--no-baselines")
     assert code == 0
     assert [line.split("|")[1].strip() for line in out.splitlines()[2:]] == ["15", "15", "25", "25"]
+    words = ["evaluate", "bpd", folder, "--model", tmp_path / "runs" / "plan", "--steps", "3", "--json"]
+    code, out, _ = restorekit(*words)
+    assert code == 0
+    (row,) = json.loads(out)
+    assert row["steps"] == 3
+    assert row["bits per dimension"] > 0
 
 
 def test_plugins_and_models_are_listed(restorekit) -> None:

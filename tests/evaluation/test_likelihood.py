@@ -48,7 +48,8 @@ def test_bits_per_dimension_of_a_folder_are_reported(tmp_path: Path) -> None:
     engine, model = make_engine("cpu", "float32"), str(small_model(tmp_path / "model"))
     result = likelihood.evaluate(tmp_path / "photos", model, engine, steps=5, crop=32, write_line=lines.append)
     assert result > 0
-    assert lines == [f"{result:.3f} bits per dimension ({model}, 5 steps, 1 photos, 32 x 32)"]
+    assert lines[0].startswith("| model | steps | crop | photos | bits per dimension |")
+    assert lines[1:] == [f"| {model} | 5 | 32 x 32 | 1 | {result:.3f} |"]
     with pytest.raises(ImageError, match="a: found 50 x 40 pixels, allowed: 64 x 64"):
         likelihood.evaluate(tmp_path / "photos", model, engine, steps=5)
 
