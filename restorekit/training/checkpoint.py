@@ -23,9 +23,9 @@ from restorekit.training.plan import Plan
 CHECKPOINT = "checkpoint.pt"
 KEYS = {"plan", "progress", "objective", "ema", "optimizer"}
 # Keys of a plan that may change when a run is resumed: except steps, they do not affect the computation. `accumulate`
-# changes with the number of processes; see `check_crops`.
+# and `fsdp` change with the number of processes; see `check_crops`.
 FREE_ON_RESUME = {
-    "run": {"steps", "accumulate", "log_steps", "save_minutes", "sample_minutes", "weights"},
+    "run": {"steps", "accumulate", "fsdp", "log_steps", "save_minutes", "sample_minutes", "weights"},
     "data": {"folder", "shards", "download", "cache", "workers"},
 }
 

@@ -66,7 +66,10 @@ class Report:
                 self.bar.console.print(f"step {step}  images {images}  {text}  lr {lr:.2e}", soft_wrap=True)
 
     def samples(self, prior: Prior | NoisyClassifier, step: int, size: int) -> None:
-        """Write a grid of DDIM samples of all classes to `output/samples` and TensorBoard, if the model can sample."""
+        """Write a grid of DDIM samples of all classes to `output/samples` and TensorBoard, if the model can sample.
+
+        All processes call this if the weights are divided among them; the enabled report writes.
+        """
         if isinstance(prior, NoisyClassifier) or prior.info.blind:
             return
         noise = ImageNoise(range(SAMPLES))
@@ -76,6 +79,8 @@ class Report:
             shape = (SAMPLES, prior.info.channels, size, size)
             start = noise.like(torch.empty(shape, device=device)) * prior.info.sigma_max
             images = sample_ddim(Labelled(prior, labels), start, ladder_for(prior, SAMPLE_STEPS), noise)
+        if not self.enabled:
+            return
         grid = make_grid((images.clamp(-1, 1) + 1) / 2, nrow=4)
         folder = self.output / "samples"
         folder.mkdir(exist_ok=True)

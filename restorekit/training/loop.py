@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import DistributedType, TorchDynamoPlugin
 from torch import Tensor, nn
 
 from restorekit.core.noise import image_seed
-from restorekit.core.precision import has_bfloat16
 from restorekit.core.signals import stop_on_signals
 from restorekit.errors import TrainingError
 from restorekit.models.files import WEIGHTS, save_weights
@@ -36,11 +31,10 @@ from restorekit.training.ema import Ema
 from restorekit.training.logging import Report, write_card
 from restorekit.training.objectives import objective_for
 from restorekit.training.optimizers import build_optimizer
-from restorekit.training.plan import OptimizerPlan, Plan, RunPlan
+from restorekit.training.plan import OptimizerPlan, Plan
+from restorekit.training.processes import accelerator_for, check_processes
+from restorekit.training.sharding import gather, shard, whole
 from restorekit.training.transfer import start_from
-
-# Kinds of distributed training that split the weights: the moving average and Muon need whole matrices.
-SPLIT_WEIGHTS = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 @dataclass(frozen=True)
@@ -80,24 +74,31 @@ class Trainer:
     def __init__(self, plan: Plan, output: Path, *, resume: bool = False, init_from: Path | None = None) -> None:
         self.plan, self.output = plan, output
         saved = self._saved_state(resume)
-        self.accelerator = _accelerator(plan.run)
-        _check_processes(self.accelerator)
+        self.accelerator = accelerator_for(plan.run)
+        check_processes(self.accelerator)
         torch.manual_seed(plan.run.seed)
         prior = plan.model.build() if init_from is None else start_from(init_from, plan)
         prior.requires_grad_(True).train()
-        prior.to(self.accelerator.device)
-        if plan.run.channels_last:
+        self.is_sharded = plan.run.fsdp and self.accelerator.num_processes > 1
+        # The weights are whole until `shard`, and must be contiguous there.
+        device = torch.device("cpu") if self.is_sharded else self.accelerator.device
+        prior.to(device)
+        if plan.run.channels_last and not self.is_sharded:
             prior.to(memory_format=torch.channels_last)
         self.ema = Ema(prior, plan.run.ema)
         optimizer = build_optimizer(plan.optimizer, prior.parameters())
-        self.model, self.objective = prior, objective_for(prior, plan).to(self.accelerator.device)
+        self.model, self.objective = prior, objective_for(prior, plan).to(device)
         self.progress = Progress()
         if saved is not None:
             modules = {"ema": self.ema.average, "objective": self.objective}
             self.progress = restore(saved, output / CHECKPOINT, modules, optimizer)
             check_crops(self.progress, self.crops_per_step, output / CHECKPOINT)
         self.has_dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in prior.modules())
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
+        if self.is_sharded:
+            shard(self.objective, self.ema.average, optimizer, self.accelerator.device)
+            self.wrapped, self.optimizer = self.objective, self.accelerator.prepare(optimizer)
+        else:
+            self.wrapped, self.optimizer = self.accelerator.prepare(self.objective, optimizer)
 
     def run(self, max_minutes: float | None = None) -> Result:
         """Train to the last step of the plan or for `max_minutes`; write weights, card and checkpoint to `output`.
@@ -116,22 +117,24 @@ class Trainer:
                 if len(losses) == plan.log_steps or self.progress.step == plan.steps:
                     report.log(self.progress.step, self.progress.images, self._checked(losses), self._rate())
                     losses = []
-                if main and time.monotonic() - saved_at > 60 * plan.save_minutes:
+                if self._is_due(saved_at, plan.save_minutes):
                     self.save(losses)
                     saved_at = time.monotonic()
-                if main and plan.sample_minutes and time.monotonic() - sampled_at > 60 * plan.sample_minutes:
+                if plan.sample_minutes and self._is_due(sampled_at, plan.sample_minutes):
                     report.samples(self.ema.average, self.progress.step, self.plan.data.crop)
                     sampled_at = time.monotonic()
-            if main:
+            if main or self.is_sharded:
                 self.save(losses)
         return Result(self.progress.step, plan.steps, stop.exit_code, main)
 
     def save(self, losses: list[Tensor]) -> None:
-        """Write weights, card and checkpoint, each atomically; raise TrainingError if a recent loss is not finite."""
+        """Write weights, card and checkpoint, each atomically; raise TrainingError if a recent loss is not finite.
+
+        The main process calls this, or all processes if the weights are divided; the main process writes.
+        """
         self._checked(losses)
         dtype = getattr(torch, self.plan.run.weights)
-        save_weights(self.output / WEIGHTS, self.ema.average.net.state_dict(), self.plan.model, dtype)
-        write_card(self.output, self.plan, self.progress.step, self.progress.images)
+        weights = self.ema.average.net.state_dict()
         state = {
             "plan": self.plan.model_dump(mode="json"),
             "progress": self.progress.model_dump(),
@@ -139,6 +142,13 @@ class Trainer:
             "ema": self.ema.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        if self.is_sharded:
+            main = self.accelerator.is_main_process
+            weights, state = gather(weights, keep=main), gather(state, keep=main)
+            if not main:
+                return
+        save_weights(self.output / WEIGHTS, weights, self.plan.model, dtype)
+        write_card(self.output, self.plan, self.progress.step, self.progress.images)
         write_checkpoint(self.output / CHECKPOINT, state)
 
     @property
@@ -172,14 +182,14 @@ class Trainer:
         for part in range(plan.run.accumulate):
             with self.accelerator.accumulate(self.wrapped):
                 clean, label = next(crops)
-                with self._seeded_dropout(part):
+                with self._seeded_dropout(part), self._autocast():
                     loss = self.wrapped(clean, label, self._generator(part))
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     limit = math.inf if plan.optimizer.clip is None else plan.optimizer.clip
                     norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), limit)
                     # Propagate non-finite gradients to the loss, which is checked before every save.
-                    total += 0 * norm.detach()
+                    total += 0 * whole(norm.detach())
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 total += loss.detach() / plan.run.accumulate
@@ -203,6 +213,10 @@ class Trainer:
         with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
             torch.manual_seed(self._seed("dropout", part))
             yield
+
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context of `run.precision`; a model that accelerate prepared contains it."""
+        return self.accelerator.autocast() if self.is_sharded else contextlib.nullcontext()
 
     def _seed(self, name: str, part: int) -> int:
         """Return the seed of one accumulation step on one process.
@@ -233,6 +247,14 @@ class Trainer:
         flag = torch.tensor([condition], device=self.accelerator.device)
         return bool(self.accelerator.gather(flag).any())
 
+    def _is_due(self, since: float, minutes: float) -> bool:
+        """Return True on the processes that must save or sample now: the main process, or all if weights are divided.
+
+        since: time of the last one, on the clock of this process.
+        """
+        is_due = self.accelerator.is_main_process and time.monotonic() - since > 60 * minutes
+        return self._any(is_due) if self.is_sharded else is_due
+
     def _rate(self) -> float:
         return learning_rate(self.plan.optimizer, self.plan.run.steps, self.progress.step - 1)
 
@@ -243,30 +265,6 @@ class Trainer:
         if path.exists():
             raise TrainingError(f"{path} exists; --resume continues from it, another --output starts a new run")
         return None
-
-
-def _accelerator(run: RunPlan) -> Accelerator:
-    # Accelerate keeps the precision of the first run in a process; the precision of a second run may differ.
-    AcceleratorState._reset_state()
-    dynamo = TorchDynamoPlugin(backend="inductor") if run.compile else None
-    in_hardware = has_bfloat16(PartialState().device)
-    return Accelerator(
-        mixed_precision="bf16" if run.precision == "bfloat16" or (run.precision == "auto" and in_hardware) else "no",
-        gradient_accumulation_steps=run.accumulate,
-        dynamo_plugin=dynamo,
-        step_scheduler_with_optimizer=False,
-    )
-
-
-def _check_processes(accelerator: Accelerator) -> None:
-    """Raise TrainingError if a launcher started processes that would train separately, or would split the weights."""
-    if accelerator.distributed_type in SPLIT_WEIGHTS:
-        found = accelerator.distributed_type.value
-        raise TrainingError(f"accelerate: found {found}, allowed: one copy of the network per process (--multi_gpu)")
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != accelerator.num_processes:
-        hint = "to train on the CPU, set ACCELERATE_USE_CPU=true"
-        raise TrainingError(f"accelerate: {launched} processes were launched, but there is no GPU for them; {hint}")
 
 
 def train(

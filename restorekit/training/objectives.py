@@ -140,7 +140,8 @@ class Denoising(nn.Module):
         numbers = numbers.masked_fill(~unknown.flatten(1).any(1), 0)
         for number in range(prior.passes - 1):
             selected = numbers > number
-            if selected.any():
+            # Processes that gather the weights of the network must call it equally often, for no image if need be.
+            if selected.any() or self.plan.run.fsdp:
                 with torch.no_grad():
                     selected_label = None if label is None else label[selected]
                     denoised = prior.single_pass(noisy[selected], level[selected], selected_label, number)[0]

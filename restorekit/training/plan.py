@@ -118,6 +118,9 @@ class RunPlan(Config):
     """Precision of the networks. auto: bfloat16 if the device computes with it in hardware, float32 otherwise."""
     channels_last: bool = True
     compile: bool = False
+    fsdp: bool = False
+    """Divide the weights, gradients, averages of AdamW and the moving average among the processes (FSDP2), instead of
+    copying them to each; requires optimizer.name 'adamw'. No effect with one process."""
     seed: int = Field(0, ge=0, lt=2**63)
     log_steps: int = Field(20, ge=1, le=MAX_STEPS)
     save_minutes: Positive = 10.0
@@ -151,7 +154,7 @@ class Plan(Config):
     @model_validator(mode="after")
     def _check_consistency(self) -> Plan:
         """Raise ValueError with one line for each contradiction."""
-        parts = (self._sections, self._network, self._labels, self._degradation, self._losses)
+        parts = (self._sections, self._network, self._labels, self._degradation, self._losses, self._sharding)
         if problems := [problem for part in parts for problem in part()]:
             raise ValueError("\n".join(problems))
         return self
@@ -253,3 +256,13 @@ class Plan(Config):
             yield f"model.passes is {self.model.passes}, but a variance is learned; allowed: 0"
         if self.loss.objective == "vlb" and self.model.partial_noise:
             yield "loss.objective is 'vlb', but model.partial_noise is true; allowed: false"
+
+    def _sharding(self) -> Iterator[str]:
+        if not self.run.fsdp:
+            return
+        if self.optimizer.name != "adamw":
+            yield f"optimizer.name is {self.optimizer.name!r}, but run.fsdp is true; allowed: 'adamw'"
+        if self.run.compile:
+            yield "run.compile is true, but run.fsdp is true; allowed: false"
+        if self.loss.objective == "sliced":
+            yield "loss.objective is 'sliced', but run.fsdp is true; allowed: 'denoising'"

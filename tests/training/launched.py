@@ -12,15 +12,24 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from restorekit.training import logging, loop
+from restorekit.training.checkpoint import CHECKPOINT
 from restorekit.training.plan import Plan
 
-# Functions that write files, except checkpoints during a run.
-WRITERS = ((loop, "save_weights"), (loop, "write_card"), (loop, "write_checkpoint"), (logging, "SummaryWriter"))
+# Functions that write files; the last one writes the sample grids.
+WRITERS = (
+    (loop, "save_weights"),
+    (loop, "write_card"),
+    (loop, "write_checkpoint"),
+    (logging, "SummaryWriter"),
+    (logging, "save_image"),
+)
 
 
 def main(out: Path, plans: list[Path]) -> None:
@@ -50,8 +59,12 @@ def recording(original: Callable[..., Any], name: str, calls: list[str]) -> Call
 
 
 def train(plan: Plan, output: Path) -> dict[str, Any]:
-    """Train and return the losses, the digests of the crops, and the kind of distributed training."""
-    trainer = loop.Trainer(plan, output)
+    """Train, from the checkpoint in `output` if there is one.
+
+    Return the losses, the digests of the crops, the kind of distributed training, and the bytes of the tensors that the
+    process keeps between two steps.
+    """
+    trainer = loop.Trainer(plan, output, resume=(output / CHECKPOINT).exists())
     losses, digests = [], []
     step, crops = trainer._step, trainer._crops
 
@@ -65,7 +78,8 @@ def train(plan: Plan, output: Path) -> dict[str, Any]:
             yield clean, label
 
     trainer._step, trainer._crops = recorded, hashed  # type: ignore[method-assign]
-    result = trainer.run()
+    with mock.patch.object(logging, "SAMPLE_STEPS", 3):
+        result = trainer.run()
     accelerator = trainer.accelerator
     return {
         "losses": [float(loss) for loss in losses],
@@ -73,7 +87,21 @@ def train(plan: Plan, output: Path) -> dict[str, Any]:
         "processes": accelerator.num_processes,
         "kind": accelerator.distributed_type.value,
         "main": result.is_main,
+        "bytes": sum(map(local_bytes, kept(trainer))),
     }
+
+
+def kept(trainer: loop.Trainer) -> Iterator[Tensor]:
+    """Yield the weights, their moving average, and the state of the optimizer."""
+    yield from trainer.model.parameters()
+    yield from trainer.ema.average.parameters()
+    for state in trainer.optimizer.state.values():
+        yield from (value for value in state.values() if isinstance(value, Tensor))
+
+
+def local_bytes(tensor: Tensor) -> int:
+    """Return the size of the part of a tensor that this process has."""
+    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).nbytes
 
 
 def digest(crop: Tensor) -> str:

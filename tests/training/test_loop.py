@@ -11,7 +11,7 @@ from restorekit.errors import TrainingError
 from restorekit.initial.smooth_fill import smooth_fill
 from restorekit.models.files import WEIGHTS, load_weights, read_config
 from restorekit.priors.known_pixels import KnownPixels
-from restorekit.training import loop
+from restorekit.training import processes
 from restorekit.training.batches import batches
 from restorekit.training.checkpoint import CHECKPOINT
 from restorekit.training.logging import Report
@@ -191,7 +191,7 @@ def test_runs_in_one_process_may_differ_in_precision(tmp_path: Path) -> None:
 def test_automatic_precision_is_that_of_the_device(
     in_hardware: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "has_bfloat16", lambda device: in_hardware)
+    monkeypatch.setattr(processes, "has_bfloat16", lambda device: in_hardware)
     plan = tiny_plan(photos(tmp_path / "photos"), run={"steps": 1, "precision": "auto"})
     assert RunPlan(steps=1).precision == "auto"
     assert Trainer(plan, tmp_path / "out").accelerator.mixed_precision == ("bf16" if in_hardware else "no")

@@ -102,12 +102,27 @@ def test_overrides_set_keys(tmp_path: Path) -> None:
         ("model.passes=2", "passes is 2, but partial_noise is false"),
         ("model.self_conditioned=true", r"net\.in_channels is 3, allowed: 6"),
         ("noise.unknown_share=0.5", r"unknown_share is 0\.5, but model\.passes is 0"),
+        ("run.fsdp=true", r"optimizer\.name is 'muon', but run\.fsdp is true; allowed: 'adamw'$"),
         ("run.steps", "allowed: key.subkey=value"),
     ],
 )
 def test_invalid_values_are_reported(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         read_plan(written(tmp_path, MINIMAL), [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run.compile=true", r"run\.compile is true, but run\.fsdp is true; allowed: false$"),
+        ("loss.objective=sliced", r"loss\.objective is 'sliced', but run\.fsdp is true; allowed: 'denoising'$"),
+    ],
+)
+def test_keys_invalid_with_divided_weights_are_reported(tmp_path: Path, override: str, message: str) -> None:
+    plan, divided = written(tmp_path, MINIMAL), ["optimizer.name=adamw", "run.fsdp=true"]
+    assert read_plan(plan, divided).run.fsdp
+    with pytest.raises(OptionError, match=message):
+        read_plan(plan, [*divided, override])
 
 
 def test_all_problems_are_listed(tmp_path: Path) -> None:

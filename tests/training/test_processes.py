@@ -1,4 +1,4 @@
-"""Training with two processes: the same as with one."""
+"""Training with two processes, with copies of the weights or with divided weights: the same as with one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,19 +16,23 @@ import numpy as np
 import pytest
 import torch
 from accelerate.utils import DistributedType
+from PIL import Image
 
 from restorekit.errors import TrainingError
 from restorekit.models.files import WEIGHTS, load_weights
 from restorekit.testing import run_command
 from restorekit.training import objectives
-from restorekit.training.loop import Trainer, _check_processes
+from restorekit.training.checkpoint import CHECKPOINT
+from restorekit.training.loop import Trainer
 from restorekit.training.plan import Plan
+from restorekit.training.processes import check_processes
 from tests.training import launched
 from tests.training.plans import blind_plan, conditional_plan, photos, tiny_plan
 
 ROOT = Path(__file__).parents[2]
 NET = {"channels": 32, "multipliers": [1], "blocks": 1, "norm": "layer", "middle_attention": False}
 STEPS = 3
+Section = dict[str, Any]
 PLAN = """
 [card]
 name = "a"
@@ -50,7 +55,34 @@ def plans(folder: Path) -> dict[str, Plan]:
         "adamw": tiny_plan(folder, run=run, optimizer={**rule, "name": "adamw"}, model=fill, noise=holes),
         "blind": blind_plan(folder, run=run, model={"net": {**NET, "noise_estimator": 8}}),
         "classes": conditional_plan(folder / "classes", run=run),
+    } | divided_plans(folder, run, {**rule, "name": "adamw"}, fill, holes)
+
+
+def divided_plans(folder: Path, run: Section, rule: Section, fill: Section, holes: Section) -> dict[str, Plan]:
+    """Plans that are trained with divided weights."""
+    run = {**run, "fsdp": True}
+    often = {**run, "accumulate": 2, "save_minutes": 1e-6, "sample_minutes": 1e-6}
+    constant, bound = {**rule, "decay": "none"}, {"objective": "vlb", "label_dropout": 0.1}
+    return {
+        "fsdp": tiny_plan(folder, run=often, optimizer=rule, model={"net": NET}),
+        "fsdp_holes": tiny_plan(folder, run=run, optimizer=rule, model=fill, noise=holes),
+        "fsdp_bound": conditional_plan(folder / "bound", run=run, optimizer=rule, loss=bound),
+        "fsdp_resumed": tiny_plan(folder, run=run, optimizer=constant, model={"net": NET}),
     }
+
+
+def alone(plan: Plan, **run: Any) -> Plan:
+    """Return the plan for one process that trains like two; `run` overrides its keys."""
+    return plan.model_copy(update={"run": plan.run.model_copy(update={"accumulate": 2 * plan.run.accumulate, **run})})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as the processes do: the order of sums depends on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +93,8 @@ def records(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
     for name, plan in plans(photos(out / "photos")).items():
         files.append(out / f"{name}.json")
         files[-1].write_text(plan.model_dump_json(), encoding="utf-8")
+        if name == "fsdp_resumed":
+            Trainer(alone(plan, steps=STEPS - 1, fsdp=False), out / name).run()
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command = [*launch, "--module", "tests.training.launched", str(out), *map(str, files)]
@@ -70,34 +104,34 @@ def records(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
     return out, [json.loads((out / f"{index}.json").read_text(encoding="utf-8")) for index in (0, 1)]
 
 
-@pytest.mark.parametrize("name", ["muon", "adamw", "blind", "classes"])
+@pytest.mark.parametrize("name", ["muon", "adamw", "blind", "classes", "fsdp", "fsdp_holes", "fsdp_bound"])
 def test_two_processes_train_like_one(records, tmp_path: Path, name: str) -> None:
     out, (first, second) = records
     plan = Plan.model_validate_json((out / f"{name}.json").read_text(encoding="utf-8"))
-    single = plan.model_copy(update={"run": plan.run.model_copy(update={"accumulate": 2})})
-    alone = launched.train(single, tmp_path / "one")
-    assert (first[name]["kind"], first[name]["processes"], alone["processes"]) == ("MULTI_CPU", 2, 1)
+    single = launched.train(alone(plan), tmp_path / "one")
+    assert (first[name]["kind"], first[name]["processes"], single["processes"]) == ("MULTI_CPU", 2, 1)
     assert first[name]["losses"] == second[name]["losses"]
-    assert len(alone["losses"]) == STEPS
-    torch.testing.assert_close(first[name]["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
+    assert len(single["losses"]) == STEPS
+    torch.testing.assert_close(first[name]["losses"], single["losses"], rtol=1e-5, atol=1e-5)
     theirs, ours = (load_weights(folder / WEIGHTS).state_dict() for folder in (out / name, tmp_path / "one"))
-    for key, value in ours.items():
-        torch.testing.assert_close(theirs[key], value, rtol=0, atol=1e-5)
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
     start = plan.model.build().state_dict()
     assert max((ours[key] - start[key]).abs().max() for key in ours) > 1e-3, "the weights have changed"
 
 
 def test_processes_share_the_crops_and_one_writes(records, tmp_path: Path) -> None:
     out, (first, second) = records
-    for name in first:
+    for name in first.keys() - {"fsdp_resumed"}:
         # Batches of two crops, alternately of the first and the second process, are those of one process.
-        halves = [np.reshape(record[name]["crops"], (STEPS, 2)) for record in (first, second)]
+        halves = [np.reshape(record[name]["crops"], (-1, 2)) for record in (first, second)]
         plan = Plan.model_validate_json((out / f"{name}.json").read_text(encoding="utf-8"))
         crops = Trainer(plan, tmp_path / name)._crops()
-        alone = [launched.digest(crop) for _ in range(2 * STEPS) for crop in next(crops)[0]]
-        assert np.hstack(halves).ravel().tolist() == alone
+        count = 2 * STEPS * plan.run.accumulate
+        expected = [launched.digest(crop) for _ in range(count) for crop in next(crops)[0]]
+        assert np.hstack(halves).ravel().tolist() == expected
         assert (first[name]["main"], second[name]["main"]) == (True, False)
-        assert set(first[name]["written"]) == {writer for _, writer in launched.WRITERS}
+        writers = {writer for _, writer in launched.WRITERS} - (set() if name == "fsdp" else {"save_image"})
+        assert set(first[name]["written"]) == writers
         assert second[name]["written"] == []
     assert not set(first["muon"]["crops"]) & set(second["muon"]["crops"])
 
@@ -123,11 +157,50 @@ def test_the_history_of_losses_is_that_of_all_processes(tmp_path: Path, monkeypa
     assert int(trainer.objective.seen.sum()) == 2 * plan.run.batch
 
 
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_divided_weights_take_half_of_the_memory_and_give_the_same_files(records, tmp_path: Path) -> None:
+    out, both = records
+    plan = Plan.model_validate_json((out / "fsdp.json").read_text(encoding="utf-8"))
+    single = launched.train(alone(plan), tmp_path / "one")
+    assert all(record["fsdp"]["bytes"] < 0.51 * single["bytes"] for record in both)
+    ours, theirs = (torch.load(folder / CHECKPOINT, weights_only=True) for folder in (tmp_path / "one", out / "fsdp"))
+    for key in ("progress", "objective", "ema", "optimizer"):
+        torch.testing.assert_close(theirs[key], ours[key], rtol=0, atol=1e-5)
+    ours, theirs = (sorted((folder / "samples").iterdir()) for folder in (tmp_path / "one", out / "fsdp"))
+    assert [path.name for path in theirs] == [path.name for path in ours]
+    assert len(ours) == STEPS
+    for grids in zip(ours, theirs, strict=True):
+        own, other = (np.asarray(Image.open(path), dtype=int) for path in grids)
+        assert np.abs(own - other).max() <= 1
+
+
+def test_a_run_resumes_with_weights_that_are_divided_or_whole(records, tmp_path: Path) -> None:
+    out, (first, _) = records
+    plan = Plan.model_validate_json((out / "fsdp_resumed.json").read_text(encoding="utf-8"))
+    longer = alone(plan, steps=STEPS + 1, fsdp=False)
+    whole = launched.train(longer, tmp_path / "whole")
+    # The first two steps were those of one process, the third one had divided weights, the last one is alone again.
+    shutil.copytree(out / "fsdp_resumed", tmp_path / "last")
+    last = launched.train(longer, tmp_path / "last")
+    losses = [*first["fsdp_resumed"]["losses"], *last["losses"]]
+    torch.testing.assert_close(losses, whole["losses"][STEPS - 1 :], rtol=1e-5, atol=1e-5)
+    theirs, ours = (load_weights(tmp_path / name / WEIGHTS).state_dict() for name in ("last", "whole"))
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
+
+
+def test_divided_weights_are_used_in_the_precision_of_the_plan(tmp_path: Path) -> None:
+    for precision in ("bfloat16", "float32"):
+        run = {"steps": 1, "precision": precision}
+        trainer = Trainer(tiny_plan(photos(tmp_path / "photos"), run=run, model={"net": NET}), tmp_path / precision)
+        trainer.is_sharded = True
+        with trainer._autocast():
+            assert torch.is_autocast_enabled("cpu") == (precision == "bfloat16")
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
 def test_split_networks_are_refused(kind: str) -> None:
     accelerator = SimpleNamespace(distributed_type=DistributedType(kind), num_processes=1)
-    with pytest.raises(TrainingError, match=rf"^accelerate: found {kind}, allowed: .*--multi_gpu"):
-        _check_processes(accelerator)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match=rf"^accelerate: found {kind}, allowed: --multi_gpu \(run\.fsdp=true"):
+        check_processes(accelerator)  # type: ignore[arg-type]
 
 
 def test_launched_processes_without_devices_do_not_train_separately(tmp_path: Path, monkeypatch) -> None:
