@@ -186,6 +186,8 @@ class Plan(Config):
             yield f"model.channels is {self.model.channels}, allowed in training: 1 or 3"
         if isinstance(self.model, EpsilonConfig) and self.model.net.low_res:
             yield "model.net.low_res is true, allowed in training: false"
+        if isinstance(self.model, ScoreConfig) and self.model.data == "logits":
+            yield "model.data is 'logits', allowed in training: 'unit' or 'signed'"
         if isinstance(self.model, NoisyClassifierConfig) and self.data.crop != self.model.size:
             yield f"data.crop is {self.data.crop}, allowed with model.net.size: {self.model.size}"
         with torch.device("meta"):

@@ -58,6 +58,10 @@ run.steps = 10
         ("model.net.low_res=true", "low_res_factor is None, allowed: a number if net.low_res"),
         ("model={family='score', levels={first=1e30}}", r"levels\.first: .*100000000"),
         ("model={family='score', net={features=1}}", r"features: .*2"),
+        (
+            "model={family='score', data='logits'}",
+            r"model\.data is 'logits', allowed in training: 'unit' or 'signed'",
+        ),
         ('card.name="a\\nb"', r"card\.name"),
     ],
 )
