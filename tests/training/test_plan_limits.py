@@ -59,7 +59,7 @@ run.steps = 10
         ("model={family='score', levels={first=1e30}}", r"levels\.first: .*100000000"),
         ("model={family='score', net={features=1}}", r"features: .*2"),
         (
-            "model={family='score', data='logits'}",
+            "model={family='score', data='logits', net={rescale=false}}",
             r"model\.data is 'logits', allowed in training: 'unit' or 'signed'",
         ),
         ('card.name="a\\nb"', r"card\.name"),
