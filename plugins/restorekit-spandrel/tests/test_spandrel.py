@@ -182,6 +182,13 @@ def test_parts_of_a_hole_are_filled_in_squares_around_them() -> None:
     assert max(max(x.shape[2:]) for x in network.seen) == 256
 
 
+def test_parts_that_are_filled_are_known_to_the_next_ones() -> None:
+    network, hole = Noting(), mask(60, 400, (10, 20, 10, 20), (10, 20, 300, 330))
+    rk.fill(photo(60, 50).repeat(1, 1, 1, 8), mask=hole, weights=network)
+    assert [int(x[:, 3].sum()) for x in network.seen] == [400, 300]
+    assert (network.seen[1][:, :3, 10:20, 10:20] == 0.5).all()
+
+
 def test_an_empty_mask_leaves_the_photo_unchanged() -> None:
     network, y = Noting(), photo(16, 20)
     with pytest.warns(rk.RestorekitWarning, match="the mask is empty; image unchanged"):
