@@ -109,6 +109,12 @@ def load(text: str) -> Denoiser:
     return prior_of(net, channels=channels, sigma_max=2 * kind.sigma_max / 255)
 
 
+def weights_file(text: str) -> Path | None:
+    """Return the file of `NAME@FILE.pth`; None for the weights that deepinv downloads."""
+    _, separator, file = text.partition("@")
+    return Path(file) if separator else None
+
+
 def _download(kind: Kind, name: str) -> nn.Module:
     _models()
     from deepinv.utils import DownloadError
@@ -257,7 +263,7 @@ def solve_tv(
 @rk.hookimpl
 def register_priors(register):
     """Register the models `deepinv:NAME@FILE.pth`."""
-    register(rk.PriorFamily("deepinv", load, HELP))
+    register(rk.PriorFamily("deepinv", load, HELP, file=weights_file))
 
 
 @rk.hookimpl

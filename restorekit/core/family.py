@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,11 +26,14 @@ class PriorFamily:
         load: takes the text after the colon and returns a `Denoiser`, float32 on the CPU; raises a `RestorekitError`
             that states what is allowed if it cannot be loaded.
         help: one sentence that describes the text after the colon.
+        file: takes the text and returns the weights file that it names, or None if it names none. Results made with
+            another content of the file are made again.
     """
 
     name: str
     load: Callable[[str], Denoiser]
     help: str
+    file: Callable[[str], Path | None] | None = None
 
     def __post_init__(self) -> None:
         if not FAMILY.fullmatch(self.name) or self.name in SCHEMES:

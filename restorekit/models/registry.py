@@ -88,15 +88,19 @@ def pinned(model: object) -> object:
 
 
 def model_digest(model: object) -> str:
-    """Return the SHA-256 digest of the weights file of a model, or the text that selects a prior of a plugin.
+    """Return the SHA-256 digest of the weights file of a model, or the text that selects a prior of a plugin, followed
+    by the digest of its file if the plugin names one.
 
     model: what `load_model` accepts, or an object. That of a module is the name of its type and the digest of its
         parameters, that of a wrapper depends on its attributes, and that of any other object is the name of its type.
     """
     if not isinstance(model, str | Path):
         return _object_digest(model)
-    if family_of(model) is not None:
-        return str(model)
+    found = family_of(model)
+    if found is not None:
+        family, text = found
+        file = None if family.file is None else family.file(text)
+        return str(model) if file is None or not file.is_file() else f"{model} {file_sha256(file)}"
     return file_sha256(find_weights(model))
 
 

@@ -164,7 +164,8 @@ class Runner:
         if isinstance(value, Path):
             path = value
             if not path.is_file():
-                raise ModelError(f"{where}: {path}: no such file")
+                problem = "is a folder, allowed: a file" if path.is_dir() else "no such file"
+                raise ModelError(f"{where}: {path}: {problem}")
             own = [] if self.recipe.position is None else [self.recipe.position[0]]
             try:
                 value = call_plugin(lambda: option.load(path), [*own, *plugin_files()])

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from restorekit.cli.commands import COMMON, SAMPLES, typer_command
 from restorekit.core import reserved
 from restorekit.core.reserved import COMMANDS
 from restorekit.core.solver import BUILT_IN_NEEDS
-from restorekit.models.registry import find_weights
+from restorekit.models.registry import find_weights, model_digest
 from restorekit.plugins import discovery as found
 from restorekit.testing import GaussianPrior
 
@@ -151,6 +153,19 @@ def test_a_prior_family_can_be_used_as_a_model(install, tmp_path, monkeypatch) -
         rk.load_prior("flat:1")
 
 
+def test_the_file_of_a_prior_family_counts_by_its_content(install, tmp_path: Path) -> None:
+    source = PRIORS.replace("import restorekit as rk", "from pathlib import Path\n\nimport restorekit as rk", 1)
+    install(flat=source.replace('"The mean.")', '"The mean.", file=Path)'))
+    path = tmp_path / "weights.pth"
+    missing = model_digest(f"flat:{path}")
+    digests = []
+    for content in (b"a", b"b"):
+        path.write_bytes(content)
+        digests.append(model_digest(f"flat:{path}"))
+    assert missing == f"flat:{path}"
+    assert digests == [f"flat:{path} {hashlib.sha256(content).hexdigest()}" for content in (b"a", b"b")]
+
+
 @pytest.mark.parametrize("source", [r"C:\priors\mine", "c:/priors/mine", "Flat:1", "nowhere"])
 def test_a_path_with_a_colon_is_not_a_family(source: str) -> None:
     with pytest.raises(rk.ModelError, match="unknown model"):
@@ -272,4 +287,5 @@ def test_all_options_of_the_commands_are_reserved() -> None:
     assert SAMPLES[0] in reserved.OTHERS
     for recipe in found.recipes().values():
         names = set(inspect.signature(typer_command(recipe)).parameters)
-        assert names == {"inputs", *reserved.option_names(recipe), *reserved.COMMON} | ({"samples"} & names)
+        common = {*reserved.COMMON} if recipe.model is not None else {*reserved.COMMON} - {"model"}
+        assert names == {"inputs", *reserved.option_names(recipe), *common} | ({"samples"} & names)

@@ -161,6 +161,13 @@ def test_files_that_cannot_be_loaded_are_refused_in_one_line(
         restore(brighten, tmp_path / "a.png", weights=path)
 
 
+def test_a_folder_as_network_is_refused(tmp_path: Path, restorekit, file: Path) -> None:
+    save(tmp_path / "a.png", 8, 8, 3)
+    code, _, err = restorekit("run", file, tmp_path / "a.png", "--weights", tmp_path)
+    assert code != 0
+    assert err.endswith(f"{tmp_path}: is a folder, allowed: a file\n")
+
+
 def test_the_command_has_no_model_and_names_the_file(tmp_path: Path, restorekit, file: Path) -> None:
     code, text, _ = restorekit("run", file, "--help")
     assert code == 0

@@ -157,4 +157,4 @@ def register_recipes(register):
 @rk.hookimpl
 def register_priors(register):
     """Register the models `spandrel:FILE`."""
-    register(rk.PriorFamily("spandrel", load, HELP))
+    register(rk.PriorFamily("spandrel", load, HELP, file=Path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -37,8 +38,14 @@ def blur_weights() -> dict[str, Tensor]:
     return weights | {f"{name}.bias": torch.zeros(3) for name in layers}
 
 
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a temporary folder, which is deleted when Python exits."""
+    return tempfile.TemporaryDirectory(prefix="restorekit-spandrel-", ignore_cleanup_errors=True)
+
+
 def write_blur() -> Path:
-    """Write `blur_weights` to a new temporary file."""
-    path = Path(tempfile.mkdtemp(prefix="restorekit-spandrel-")) / "blur.pth"
+    """Write `blur_weights` to a file that is deleted when Python exits."""
+    path = Path(_folder().name) / "blur.pth"
     torch.save(blur_weights(), path)
     return path

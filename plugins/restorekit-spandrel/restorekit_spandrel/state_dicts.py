@@ -30,7 +30,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     content = _read_torchscript(path) if _is_torchscript(path) else read_checkpoint(path)
     if not isinstance(content, Mapping) or not content:
         raise ModelError(f"{path}: found {type(content).__name__}, allowed: a dict of tensors")
-    if not all(isinstance(name, str) for name in content):
+    if not _has_names(content):
         raise ModelError(f"{path}: found keys that are no names, allowed: names and tensors")
     weights: dict[str, Tensor] = canonicalize_state_dict(dict(content))
     for name, value in weights.items():
@@ -41,6 +41,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if value.device.type != "cpu" or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise ModelError(f"{path}: entry {shortened(name)} has {value.numel()} values, more than the file contains")
     return dict(weights)
+
+
+def _has_names(content: Mapping[Any, Any]) -> bool:
+    """Return whether all keys of a dict, and of the dicts in it, are texts."""
+    parts = (value for value in content.values() if isinstance(value, Mapping))
+    return all(isinstance(name, str) for name in content) and all(_has_names(part) for part in parts)
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -121,6 +121,7 @@ CHANGES: dict[str, tuple[Callable[[dict[Any, Any]], object], str]] = {
     "other shape": (lambda w: w.update({"model.4.weight": torch.zeros(3, 1, 3, 3)}), "do not fit"),
     "scalar": (lambda w: w.update({"model.0.weight": torch.tensor(1.0)}), "do not fit"),
     "number as name": (lambda w: w.update({3: torch.zeros(1)}), "keys that are no names"),
+    "number in a wrapper": (lambda w: (w.clear(), w.update(params={1: torch.zeros(1)})), "keys that are no names"),
     "text as tensor": (lambda w: w.update({"model.4.bias": "x"}), "model.4.bias is str, allowed: a dense tensor"),
     "sparse": (lambda w: w.update({"model.4.bias": torch.zeros(8).to_sparse()}), "is Tensor, allowed: a dense tensor"),
     "gigantic view": (

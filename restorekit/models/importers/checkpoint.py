@@ -44,8 +44,8 @@ def read_checkpoint(path: Path) -> Any:
         found = f"contains {shortened(name[1])}" if name else "is not a checkpoint of PyTorch"
         raise ModelError(f"{path}: {found}; allowed: a checkpoint of tensors, numbers, lists and dicts") from error
     except DAMAGED as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{path}: not a readable checkpoint ({shortened(reason)})") from error
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        raise ModelError(f"{path}: not a readable checkpoint ({shortened(reason, 120)})") from error
 
 
 def tensors_of(content: Any, path: Path) -> dict[str, Tensor]:
