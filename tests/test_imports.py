@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
+import sys
+import tomllib
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -37,6 +40,11 @@ FORBIDDEN = {
     "testing": {"pytest", "typer"},
 }
 MAX_LINES = 300
+# Distributions whose modules have other names.
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "pydantic_core": "pydantic"}
+DISTRIBUTIONS |= {"skimage": "scikit-image", "yaml": "pyyaml"}
+# A baseline, used if it is installed; see docs/commands.md.
+UNDECLARED = {"bm3d"}
 
 
 def name_of(path: Path) -> str:
@@ -120,6 +128,15 @@ def test_there_are_no_import_cycles() -> None:
         TopologicalSorter({name: imported_modules(path) for name, path in MODULES.items()}).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_imported_packages_are_declared() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    names = {re.split(r"[\[><=~ ]", requirement)[0] for requirement in declared}
+    imported = {name.partition(".")[0] for path in FILES for name in imports(path)} - {"restorekit"}
+    imported -= sys.stdlib_module_names | UNDECLARED
+    assert sorted({DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported} - names) == []
 
 
 @pytest.mark.parametrize("path", FILES, **ids)

@@ -58,12 +58,13 @@ def check_exist(urls: Sequence[str]) -> None:
 def read_shard(url: str, note: Callable[[str], None]) -> Iterator[Sample]:
     """Yield the samples of a shard that have an image; damaged parts are skipped.
 
-    note: called with the reason of each damage. TrainingError if the shard does not exist or cannot be opened.
+    note: called with the reason of each damage. TrainingError if the shard does not exist or cannot be opened, or if
+    reading it fails for another reason than damage, such as a lost connection.
     """
     with _open(url) as file:
         key, image_name, files = "", "", dict[str, bytes]()
         try:
-            with tarfile.open(fileobj=file, mode="r|*") as archive:
+            with tarfile.open(fileobj=_Reader(file, url), mode="r|*") as archive:
                 for member in archive:
                     path = PurePosixPath(member.name)
                     stem, _, extension = path.name.partition(".")
@@ -83,8 +84,8 @@ def read_shard(url: str, note: Callable[[str], None]) -> Iterator[Sample]:
                     assert content is not None
                     files["image" if is_image else suffix] = content.read()
                     image_name = member.name if is_image else image_name
-        except (tarfile.TarError, EOFError, OSError) as error:
-            note(f"{url}: cannot be read to its end ({' '.join(str(error).split())})")
+        except (tarfile.TarError, EOFError) as error:
+            note(f"{url}: cannot be read to its end ({_reason(error)})")
         yield from _sample(url, image_name, files)
 
 
@@ -100,8 +101,26 @@ def _open(url: str) -> Any:
     except Exception as error:  # every store raises its own
         if isinstance(error, FileNotFoundError):
             raise TrainingError(f"data.shards: {url} does not exist (in {Path.cwd()})") from error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TrainingError(f"data.shards: {url} cannot be opened ({reason})") from error
+        raise TrainingError(f"data.shards: {url} cannot be opened ({_reason(error)})") from error
+
+
+class _Reader:
+    """A file whose `read` raises TrainingError if it fails."""
+
+    def __init__(self, file: Any, url: str) -> None:
+        self._file, self._url = file, url
+
+    def read(self, size: int) -> bytes:
+        try:
+            content: bytes = self._file.read(size)
+        except Exception as error:  # every store raises its own
+            text = f"data.shards: {self._url} cannot be read to its end ({_reason(error)}); --resume continues"
+            raise TrainingError(text) from error
+        return content
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class Samples:
@@ -160,14 +179,15 @@ class Samples:
 
 
 def class_index(sample: Sample, suffix: str, classes: Sequence[str]) -> int:
-    """Return the class of a sample, which its file gives as a name or an index; TrainingError if it is invalid.
+    """Return the class of a sample, which its file gives as a name or else an index; TrainingError if it is invalid.
 
     suffix: ".cls" for a file that contains only the class, ".json" for an object with the key "label".
     """
     try:
         text = sample.label[suffix].decode()
-        found = json.loads(text)["label"] if suffix == ".json" else text.strip()
-        if str(found).isdecimal() and int(found) < len(classes):
+        found = str(json.loads(text)["label"] if suffix == ".json" else text.strip())
+        # Names of classes can be numbers.
+        if found not in classes and found.isdecimal() and int(found) < len(classes):
             return int(found)
         return classes.index(found)
     except (KeyError, TypeError, ValueError) as error:

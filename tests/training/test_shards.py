@@ -22,7 +22,7 @@ from restorekit.training.batches import batches
 from restorekit.training.data_plan import DataPlan, expand_ranges
 from restorekit.training.loop import Trainer, train
 from restorekit.training.plan import Plan
-from restorekit.training.shards import Samples, read_shard
+from restorekit.training.shards import Sample, Samples, class_index, read_shard
 from tests.training.plans import tiny_plan
 
 NET = {"channels": 32, "multipliers": [1], "blocks": 1, "norm": "layer", "middle_attention": False}
@@ -167,6 +167,21 @@ def test_labels_are_read_from_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("suffix", "content", "expected"),
+    [
+        (".cls", b"1\n", 0),
+        (".cls", b"3", 2),
+        (".cls", b"0", 0),
+        (".json", b'{"label": "2"}', 1),
+        (".json", b'{"label": 2}', 1),
+    ],
+)
+def test_a_name_wins_over_an_index(suffix: str, content: bytes, expected: int) -> None:
+    sample = Sample("a.tar: 1.png", b"", {suffix: content})
+    assert class_index(sample, suffix, ("1", "2", "3")) == expected
+
+
+@pytest.mark.parametrize(
     ("kind", "content"),
     [
         ("cls", b"grey"),
@@ -239,6 +254,35 @@ def test_remote_shards_are_streamed(tmp_path: Path) -> None:
         levels(plan_of("memory://shards/other.tar"), 1)
     with pytest.raises(TrainingError, match=r"^data\.shards: nowhere://a\.tar cannot be opened \(.*nowhere"):
         levels(plan_of("nowhere://a.tar"), 1)
+
+
+class LostError(Exception):
+    """An error of a store, like aiohttp.ClientPayloadError, which is no OSError."""
+
+
+@pytest.mark.parametrize(
+    "error", [LostError("response payload\nis not completed"), TimeoutError(), OSError(5, "fault")]
+)
+def test_a_lost_connection_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    import fsspec
+    from fsspec.implementations.memory import MemoryFile
+
+    grey_shards(tmp_path, count=1)
+    fsspec.filesystem("memory").pipe_file("/lost/a.tar", (tmp_path / "train-00.tar").read_bytes())
+    read = MemoryFile.read
+
+    def fail(self: MemoryFile, size: int) -> bytes:
+        if self.tell() > 0:
+            raise error
+        return read(self, min(size, 2048))
+
+    monkeypatch.setattr(MemoryFile, "read", fail)
+    notes: list[str] = []
+    with pytest.raises(TrainingError) as caught:
+        list(read_shard("memory://lost/a.tar", notes.append))
+    reason = " ".join(str(error).split()) or type(error).__name__
+    line = f"data.shards: memory://lost/a.tar cannot be read to its end ({reason}); --resume continues"
+    assert (str(caught.value), notes) == (line, [])
 
 
 def test_ranges_are_expanded() -> None:
