@@ -11,7 +11,7 @@ from typing import Literal
 from restorekit.core.files import atomic_path, file_sha256
 from restorekit.errors import ModelError, printable
 from restorekit.models.files import load_any_weights
-from restorekit.models.hub import HUB, SHA256_DIGITS, expected_digest, fetch
+from restorekit.models.hub import HUB, SHA256_DIGITS, HubModel, digest_problem, expected_digest, fetch
 from restorekit.models.registry import family_of, find_weights
 
 SUMS = "SHA256SUMS"
@@ -71,17 +71,22 @@ def recorded_sha256(weights: Path) -> str | None:
 
 
 def verify_model(model: str) -> Verified:
-    """Compare the digest of a model with the recorded one, and load it. Nothing is downloaded.
+    """Compare the digest of a model with the recorded one, and load it. Nothing is downloaded, and nothing removed.
 
     model: see `load_prior`.
     """
     try:
         if family_of(model) is not None:
             return Verified(model, "unknown", detail="a prior of a plugin, which has no recorded digest")
-        weights = fetch(model, cached=True).weights if model.startswith(HUB) else find_weights(model)
+        repository = fetch(model, cached=True) if model.startswith(HUB) else None
+        weights = find_weights(model) if repository is None else repository.weights
     except ModelError as error:
-        return Verified(model, "missing", detail=str(error).removeprefix(f"model {model}: "))
+        detail = str(error).removeprefix(f"model {model}: ").removeprefix("--model: ")
+        return Verified(model, "missing", detail=detail)
     sha256, recorded = file_sha256(weights), recorded_sha256(weights)
+    problem = None if repository is None else _difference(repository)
+    if problem is not None:
+        return Verified(model, "changed", sha256, problem)
     if recorded not in (None, sha256):
         return Verified(model, "changed", sha256, f"{weights} has the SHA-256 digest {sha256}, recorded: {recorded}")
     try:
@@ -91,3 +96,10 @@ def verify_model(model: str) -> Verified:
     if recorded is None:
         return Verified(model, "unknown", sha256, f"no digest of {weights} is recorded; its tensors can be loaded")
     return Verified(model, "ok", sha256)
+
+
+def _difference(model: HubModel) -> str | None:
+    """Return which file in the cache differs from the digest of the Hub, and how; None if none does."""
+    paths = (model.folder / file for file in model.files())
+    problems = (digest_problem(path, expected_digest(path)) for path in paths)
+    return next((problem for problem in problems if problem is not None), None)

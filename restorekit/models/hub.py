@@ -13,7 +13,7 @@ from pathlib import Path
 from restorekit.core.files import file_sha256
 from restorekit.errors import ModelError
 from restorekit.models.files import CARD, WEIGHTS
-from restorekit.models.hub_errors import hub_errors, reason
+from restorekit.models.hub_errors import hub_errors, is_unreachable, reason
 from restorekit.models.importers.diffusers import CONFIG, SCHEDULER, find_unet, is_diffusers_file
 from restorekit.models.importers.diffusers import WEIGHTS as DIFFUSERS_WEIGHTS
 
@@ -73,9 +73,9 @@ def is_offline() -> bool:
 def fetch(source: str, *, cached: bool = False) -> HubModel:
     """Return the model of `hf://org/name@revision`, which is downloaded if it is not in the cache.
 
-    The weights of restorekit, or else those of a UNet2DModel of diffusers. cached: use the cache only, as offline.
-    ModelError if the model cannot be downloaded, or if the content of a file differs from the digest of the Hub; the
-    file is then removed.
+    The weights of restorekit, or else those of a UNet2DModel of diffusers. cached: only read the cache, without
+    connections, and without comparing digests (see `digest_problem`). ModelError if the model cannot be downloaded, or
+    if the content of a file differs from the digest of the Hub; the file is then removed.
     """
     return _fetch(source, cached, diffusers_only=False)
 
@@ -101,26 +101,52 @@ def fetch_card(model: HubModel) -> None:
 def cached_models() -> Iterator[tuple[str, Path]]:
     """Yield the models in the cache, sorted by name: `hf://org/name@revision` and the weights file.
 
-    A commit without a branch or tag in the cache is its own revision. The files have not been opened.
+    A commit without a branch or tag in the cache is its own revision; damaged branches and repositories that cannot be
+    read are left out. The files have not been opened.
     """
     from huggingface_hub import constants
 
     for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
         name = folder.name.removeprefix("models--").replace("--", "/")
-        refs = {ref.relative_to(folder / "refs").as_posix(): ref for ref in sorted((folder / "refs").rglob("*"))}
-        revisions = {ref: path.read_text(encoding="utf-8") for ref, path in refs.items() if path.is_file()}
-        commits = sorted(path.name for path in (folder / "snapshots").glob("*"))
-        revisions |= {commit: commit for commit in commits if commit not in revisions.values()}
-        for revision, commit in revisions.items():
-            weights = _weights_in(folder / "snapshots" / commit)
-            if weights is not None:
-                yield f"{HUB}{name}{'' if revision == 'main' else f'@{revision}'}", weights
+        try:
+            found = _cached_revisions(folder)
+        except OSError:
+            continue
+        for revision, weights in found:
+            yield f"{HUB}{name}{'' if revision == 'main' else f'@{revision}'}", weights
+
+
+def _cached_revisions(folder: Path) -> list[tuple[str, Path]]:
+    """Return the revisions of a repository in the cache that have weights, and the weights."""
+    refs = {ref.relative_to(folder / "refs").as_posix(): ref for ref in sorted((folder / "refs").rglob("*"))}
+    revisions = {name: commit for name, ref in refs.items() if (commit := _commit_of(ref)) is not None}
+    commits = sorted(path.name for path in (folder / "snapshots").glob("*"))
+    revisions |= {commit: commit for commit in commits if commit not in revisions.values()}
+    found = [(revision, _weights_in(folder / "snapshots" / commit)) for revision, commit in revisions.items()]
+    return [(revision, weights) for revision, weights in found if weights is not None]
+
+
+def _commit_of(ref: Path) -> str | None:
+    """Return the commit of a branch or tag in the cache; None if there is no such file, or if it is damaged."""
+    try:
+        commit = ref.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # ValueError: bytes that are not UTF-8, or names with null characters
+        return None
+    return commit if re.fullmatch(rf"[0-9a-f]{{{SHA1_DIGITS}}}", commit) else None
 
 
 def expected_digest(path: Path) -> str | None:
     """Return the digest by which the Hub names the content of a file in the cache; None if the cache does not tell."""
     name = path.readlink().name if path.is_symlink() else ""
     return name if re.fullmatch(rf"[0-9a-f]{{{SHA1_DIGITS}}}|[0-9a-f]{{{SHA256_DIGITS}}}", name) else None
+
+
+def digest_problem(path: Path, expected: str | None) -> str | None:
+    """Return how the digest of a file differs from that of the Hub; None if it does not, or if that is unknown."""
+    if expected is None:
+        return None
+    found = file_sha256(path) if len(expected) == SHA256_DIGITS else _git_digest(path)
+    return None if found == expected else f"{path} has the digest {found}, but the Hub states {expected}"
 
 
 def parse(source: str) -> tuple[str, str | None]:
@@ -155,7 +181,7 @@ def _fetch(source: str, cached: bool, diffusers_only: bool) -> HubModel:
     if cached or is_offline():
         weights = _cached_weights(name, revision, find)
         if weights is None:
-            raise ModelError(f"model {source}: {_missing(name, revision)}")
+            raise ModelError(f"model {source}: {_missing(name, revision, diffusers_only)}")
     else:
         make_quiet()
         with hub_errors(f"model {source}"):
@@ -169,7 +195,7 @@ def _fetch(source: str, cached: bool, diffusers_only: bool) -> HubModel:
             except EntryNotFoundError:
                 weights = _download_unet(source, f"neither {WEIGHTS} nor a")
     model = HubModel(name, weights)
-    for file in model.files():
+    for file in () if cached else model.files():
         _check(model, file)
     return model
 
@@ -202,9 +228,7 @@ def _cached_folder(name: str, revision: str | None) -> Path | None:
     if Path(revision).is_absolute() or ".." in Path(revision).parts:
         return None
     folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
-    ref = folder / "refs" / revision
-    commit = ref.read_text(encoding="utf-8") if ref.is_file() else revision
-    found = folder / "snapshots" / commit
+    found = folder / "snapshots" / (_commit_of(folder / "refs" / revision) or revision)
     return found if found.parent == folder / "snapshots" and found.is_dir() else None
 
 
@@ -218,15 +242,15 @@ def _weights_in(folder: Path) -> Path | None:
     return folder / WEIGHTS if (folder / WEIGHTS).is_file() else find_unet(folder)
 
 
-def _missing(name: str, revision: str | None) -> str:
+def _missing(name: str, revision: str | None, diffusers_only: bool) -> str:
     """Describe which file of a repository is not in the cache."""
     from huggingface_hub import constants
 
     folder = _cached_folder(name, revision)
-    file = WEIGHTS
+    file = "the UNet2DModel of diffusers" if diffusers_only else WEIGHTS
     if folder is not None:
         configs = (unet for unet in ("unet/", "") if (folder / unet / CONFIG).is_file())
-        file = next((f"{unet}{DIFFUSERS_WEIGHTS[0]}" for unet in configs), WEIGHTS)
+        file = next((f"{unet}{DIFFUSERS_WEIGHTS[0]}" for unet in configs), file)
     version = revision or constants.DEFAULT_REVISION
     state = "offline, and " if is_offline() else ""
     return f"{state}{file} of {name} at revision {version} is not in the cache, {constants.HF_HUB_CACHE}"
@@ -235,26 +259,30 @@ def _missing(name: str, revision: str | None) -> str:
 def _check(model: HubModel, file: str) -> None:
     """Raise ModelError and remove a file of a model whose content differs from the digest of the Hub."""
     path = model.folder / file
-    expected = expected_digest(path) or _digest_online(model, file)
-    if expected is None:
-        return
-    found = file_sha256(path) if len(expected) == SHA256_DIGITS else _git_digest(path)
-    if found == expected:
+    problem = digest_problem(path, expected_digest(path) or _digest_online(model, file))
+    if problem is None:
         return
     for part in {path.resolve(), path.parent / path.readlink() if path.is_symlink() else path, path}:
         part.unlink(missing_ok=True)
-    problem = f"{file} has the digest {found}, but the Hub states {expected}; the damaged file was removed"
-    raise ModelError(f"model {model.source}: {problem}, pull the model again")
+    raise ModelError(f"model {model.source}: {problem}; the damaged file was removed, pull the model again")
 
 
 def _digest_online(model: HubModel, file: str) -> str | None:
-    """Return the digest of a file where the cache has no links to files named after it, as on Windows."""
+    """Return the digest of a file where the cache has no links to files named after it, as on Windows.
+
+    None if the Hub cannot be reached, or fails.
+    """
     if is_offline() or (model.folder / file).is_symlink() or model.folder.parent.name != "snapshots":
         return None
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    with hub_errors(f"model {model.source}"):
-        etag = get_hf_file_metadata(hf_hub_url(model.repository, file, revision=model.commit)).etag
+    try:
+        with hub_errors(f"model {model.source}"):
+            etag = get_hf_file_metadata(hf_hub_url(model.repository, file, revision=model.commit)).etag
+    except ModelError as error:
+        if is_unreachable(error.__cause__):
+            return None
+        raise
     return etag if etag is not None and len(etag) in (SHA1_DIGITS, SHA256_DIGITS) else None
 
 

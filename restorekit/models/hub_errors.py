@@ -56,6 +56,14 @@ def reason(error: BaseException) -> str:
     return shortened(first, 200)
 
 
+def is_unreachable(error: BaseException | None) -> bool:
+    """Return whether a request failed because the Hub cannot be reached, or failed itself (status 500 or greater)."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return bool(status >= http.HTTPStatus.INTERNAL_SERVER_ERROR)
+    return isinstance(error, (OSError, *_transport_errors()))
+
+
 def _transport_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of the HTTP libraries of the client; which one it uses depends on its version."""
     libraries = [importlib.import_module(name) for name in ("httpx2", "httpx") if importlib.util.find_spec(name)]

@@ -40,7 +40,7 @@ def listed_models() -> list[ListedModel]:
     for name, weights in cached_models():
         try:
             models.append(_listed(name, weights))
-        except ModelError:  # of another library, or a network that is not ours
+        except (ModelError, OSError):  # of another library, a network that is not ours, or removed meanwhile
             continue
     return models
 

@@ -69,6 +69,27 @@ def test_nothing_is_downloaded_for_verification(hub: FakeHub, tmp_path: Path) ->
     assert hub.requests == []
 
 
+def test_verification_keeps_damaged_files_of_the_cache(hub: FakeHub, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m", LAYOUTS["ho"])
+    hub.add("org/unet", {path.name: path.read_bytes() for path in folder.iterdir()})
+    hub.add("org/name", {WEIGHTS: (small_model(tmp_path / "s") / WEIGHTS).read_bytes()})
+    for source, file in (("hf://org/name", WEIGHTS), ("hf://org/unet", "config.json")):
+        model = fetch(source)
+        path = model.folder / file
+        content = path.read_bytes().replace(b"16", b"32", 1)
+        path.write_bytes(content if file == "config.json" else content[:-1] + b"?")
+        hub.requests.clear()
+        found = verify_model(source)
+        assert (found.condition, found.sha256) == ("changed", file_sha256(model.weights))
+        assert f"{path} has the digest " in found.detail
+        assert path.is_file()
+        assert hub.requests == []
+
+
+def test_detail_of_a_missing_model_has_no_prefix() -> None:
+    assert verify_model("nonsense").detail.startswith("unknown model 'nonsense'")
+
+
 def test_models_of_plugins_have_no_digest(monkeypatch) -> None:
     monkeypatch.setattr("restorekit.models.digests.family_of", lambda model: ("family", "text"))
     assert verify_model("family:text").condition == "unknown"

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from restorekit.errors import ModelError
-from restorekit.models import registry
+from restorekit.models import listing, registry
+from restorekit.models.digests import verify_model
 from restorekit.models.files import CARD, WEIGHTS
 from restorekit.models.hub import cached_models, fetch
 from restorekit.models.pull import pull_model
@@ -121,10 +122,60 @@ def test_file_that_was_damaged_in_the_cache_is_downloaded_again(published: FakeH
     assert fetch("hf://org/name").weights.read_bytes() == weights_of(published)
 
 
-def test_digest_is_checked_where_the_cache_has_no_links(published: FakeHub, monkeypatch) -> None:
+@pytest.fixture
+def no_links(monkeypatch) -> None:
+    """A cache without links, as on Windows."""
     monkeypatch.setattr("huggingface_hub.file_download.are_symlinks_supported", lambda folder=None: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS", True, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS_WARNING", True)
+
+
+def test_cache_without_links_is_used_if_the_hub_cannot_be_reached(published: FakeHub, no_links, monkeypatch) -> None:
+    weights = fetch("hf://org/name").weights
+    published.requests.clear()
+    assert verify_model("hf://org/name").condition == "unknown"
+    assert published.requests == []
+    published.status = 503
+    assert fetch("hf://org/name").weights == weights
+    published.status = None
+    published.repositories["org/name"].is_gated = True
+    with pytest.raises(ModelError, match="access to the repository is restricted; request it"):
+        fetch("hf://org/name")
+    template = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    for module in ("constants", "file_download"):
+        monkeypatch.setattr(f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+    assert fetch("hf://org/name").weights == weights
+
+
+def test_damaged_entries_of_the_cache_are_left_out(published: FakeHub, monkeypatch) -> None:
+    model = fetch("hf://org/name@main")
+    published.add("org/other", {WEIGHTS: weights_of(published)})
+    fetch("hf://org/other")
+    ref = model.folder.parent.parent / "refs" / "main"
+    for content in (b"\xff\xfe", b"a" * 300, b"../x"):
+        ref.write_bytes(content)
+        assert [name for name, _ in cached_models()] == [f"hf://org/name@{model.commit}", "hf://org/other"]
+        with pytest.raises(ModelError, match="is not in the cache"):
+            fetch("hf://org/name", cached=True)
+    read_config = listing.read_config
+
+    def vanishing(path: Path):
+        config = read_config(path)
+        if path == model.weights:
+            path.unlink()
+        return config
+
+    monkeypatch.setattr(listing, "read_config", vanishing)
+    assert [found.name for found in listing.listed_models() if "/" in found.name] == ["hf://org/other"]
+
+    def unreadable(folder: Path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("restorekit.models.hub._weights_in", unreadable)
+    assert list(cached_models()) == []
+
+
+def test_digest_is_checked_where_the_cache_has_no_links(published: FakeHub, no_links) -> None:
     published.corrupt = True
     with pytest.raises(ModelError, match="but the Hub states"):
         fetch("hf://org/name")

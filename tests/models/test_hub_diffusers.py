@@ -112,5 +112,5 @@ def test_model_of_restorekit_is_not_imported(hub: FakeHub, tmp_path: Path, monke
     with pytest.raises(ModelError, match="found no UNet2DModel of diffusers"):
         import_model("hf://org/name", tmp_path / "imported")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match="offline, and "):
+    with pytest.raises(ModelError, match="offline, and the UNet2DModel of diffusers of org/name at revision main is"):
         import_model("hf://org/name", tmp_path / "imported")
