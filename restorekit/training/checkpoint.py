@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from restorekit.core.config import Config
 from restorekit.core.files import atomic_path
-from restorekit.errors import TrainingError
+from restorekit.errors import TrainingError, shortened
 from restorekit.models.files import misfit, shapes_of
 from restorekit.training.optimizers import check_state
 from restorekit.training.plan import Plan
@@ -64,10 +64,16 @@ def read_checkpoint(path: Path, plan: Plan) -> dict[str, Any]:
         text = f"--resume: {path} was written by another version of restorekit; --init-from accepts its weights"
         raise TrainingError(text) from error
     before, now = _flat(_fixed(previous)), _flat(_fixed(plan))
-    changed = [key for key in now if now[key] != before.get(key)]
-    if changed:
-        hint = f" (previously {before['optimizer.name']!r})" if "optimizer.name" in changed else ""
-        raise TrainingError(f"--resume: the plan differs from that of {path} in {', '.join(changed)}{hint}")
+    changes = [
+        f"{key}: checkpoint {shortened(repr(before.get(key)))}, plan {shortened(repr(value))}"
+        for key, value in now.items()
+        if value != before.get(key)
+    ]
+    if changes:
+        text = (
+            f"--resume: the plan differs from that of {path} in {'; '.join(changes)}; allowed: those of the checkpoint"
+        )
+        raise TrainingError(text)
     return saved
 
 
@@ -114,10 +120,9 @@ def restore(saved: dict[str, Any], path: Path, modules: dict[str, nn.Module], op
 def check_crops(progress: Progress, crops_per_step: int, path: Path) -> None:
     """Raise TrainingError if the steps of a checkpoint had another number of crops, on all processes together."""
     if progress.images != progress.step * crops_per_step:
-        before = f"{progress.images / progress.step:g}" if progress.step else "no"
         raise TrainingError(
-            f"--resume: the steps of {path} had {before} crops, found {crops_per_step}; allowed: the same"
-            " run.batch * run.accumulate * number of processes"
+            f"--resume: {progress.step} steps of {path} had {progress.images} crops, found {crops_per_step} per step;"
+            " allowed: the same run.batch * run.accumulate * number of processes"
         )
 
 

@@ -63,8 +63,9 @@ def read_shard(url: str, note: Callable[[str], None]) -> Iterator[Sample]:
     """
     with _open(url) as file:
         key, image_name, files = "", "", dict[str, bytes]()
+        reader: Any = _Reader(file, url)
         try:
-            with tarfile.open(fileobj=_Reader(file, url), mode="r|*") as archive:
+            with tarfile.open(fileobj=reader, mode="r|*") as archive:
                 for member in archive:
                     path = PurePosixPath(member.name)
                     stem, _, extension = path.name.partition(".")

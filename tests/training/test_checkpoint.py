@@ -16,7 +16,14 @@ import torch
 
 from restorekit.errors import TrainingError
 from restorekit.training import loop
-from restorekit.training.checkpoint import CHECKPOINT, read_checkpoint, restore, write_checkpoint
+from restorekit.training.checkpoint import (
+    CHECKPOINT,
+    Progress,
+    check_crops,
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+)
 from restorekit.training.loop import Trainer, train
 from tests.training.plans import photos, tiny_plan
 
@@ -96,6 +103,32 @@ def test_checkpoints_with_wrong_content_are_refused(tmp_path: Path, trained: Tra
     change(state)
     torch.save(state, tmp_path / "c.pt")
     refused(trained, tmp_path / "c.pt")
+
+
+def test_every_changed_key_is_named_with_both_values(trained: Trainer) -> None:
+    path, plan = trained.output / CHECKPOINT, trained.plan
+    long = plan.model.model_copy(update={"classes": tuple("abc" * 100 for _ in range(9))})
+    changed = plan.model_copy(
+        update={"run": plan.run.model_copy(update={"precision": "auto", "steps": 9}), "model": long}
+    )
+    with pytest.raises(TrainingError) as caught:
+        read_checkpoint(path, changed)
+    message = str(caught.value)
+    assert "; run.precision: checkpoint 'float32', plan 'auto'; allowed: those of the checkpoint" in message
+    assert "in model.classes: checkpoint None, plan ['abcabc" in message
+    assert message.isprintable()
+    assert len(message) < 400 + len(str(path))
+
+
+def test_another_number_of_crops_per_step_is_refused() -> None:
+    progress = Progress(step=3, images=12)
+    check_crops(progress, 4, Path("c.pt"))
+    with pytest.raises(
+        TrainingError, match=r"^--resume: 3 steps of c\.pt had 12 crops, found 2 per step; allowed: the same"
+    ):
+        check_crops(progress, 2, Path("c.pt"))
+    with pytest.raises(TrainingError, match=r"^--resume: 0 steps of c\.pt had 5 crops"):
+        check_crops(Progress(step=0, images=5), 2, Path("c.pt"))
 
 
 @pytest.mark.parametrize("content", [None, [1, 2], "text", torch.zeros(3), {}], ids=type)

@@ -124,7 +124,10 @@ def test_existing_checkpoint_is_not_overwritten_and_missing_one_is_reported(tmp_
     with pytest.raises(TrainingError, match="--resume continues from it"):
         Trainer(plan, out)
     changed = tiny_plan(plan.data.folder, run={"steps": 1}, optimizer={"lr": 0.5})
-    with pytest.raises(TrainingError, match=r"differs from that of .* in optimizer\.lr"):
+    message = (
+        r"differs from that of .* in optimizer\.lr: checkpoint 0\.001, plan 0\.5; allowed: those of the checkpoint$"
+    )
+    with pytest.raises(TrainingError, match=message):
         Trainer(changed, out, resume=True)
 
 
@@ -142,7 +145,9 @@ def test_checkpoint_is_not_resumed_with_another_optimizer(tmp_path: Path) -> Non
     folder, out = photos(tmp_path / "photos"), tmp_path / "out"
     adamw, muon = (tiny_plan(folder, run={"steps": 2}, optimizer={"name": name}) for name in ("adamw", "muon"))
     train(adamw, out)
-    refused = pytest.raises(TrainingError, match=r"differs from that of .* in optimizer\.name \(previously 'adamw'\)")
+    refused = pytest.raises(
+        TrainingError, match=r"differs .* in optimizer\.name: checkpoint 'adamw', plan 'muon'; allowed:"
+    )
     with refused:
         Trainer(muon, out, resume=True)
     # Checkpoints from before optimizer.name existed are AdamW's.
