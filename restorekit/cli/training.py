@@ -22,7 +22,7 @@ from restorekit.errors import OptionError
 
 def train(
     plan: Annotated[
-        Path | None, typer.Argument(help="Training plan in TOML, or the name of a shipped plan.", show_default=False)
+        str | None, typer.Argument(help="Training plan in TOML, or the name of a shipped plan.", show_default=False)
     ] = None,
     new: Annotated[
         Path | None, typer.Option(help="Write a commented plan to start from to this file and exit.")
@@ -46,9 +46,6 @@ def train(
     ] = None,
 ) -> None:
     """Train a prior according to a plan."""
-    from restorekit.training.plan_file import new_plan, read_plan
-    from restorekit.training.plan_library import find_plan
-
     others = (output, set_, dry_run or None, resume or None, init_from, max_minutes)
     is_alone = plan is None and all(other is None for other in others)
     if list_ and is_alone and new is None:
@@ -56,13 +53,17 @@ def train(
         return
     if list_ or as_json:
         raise OptionError("train: --list lists the shipped plans; allowed with it: only --json")
+    # Below the list, which needs no torch.
+    from restorekit.training.plan_file import new_plan, read_plan
+    from restorekit.training.plan_library import find_plan
+
     if new is not None and is_alone:
         new_plan(new)
         print(f"train: {new} written; set data.folder in it, then: {shlex.join(['restorekit', 'train', str(new)])}")
         return
     if plan is None or new is not None:
         raise OptionError("train: allowed: a training plan, or only --new FILE.toml, which writes one to start from")
-    path = find_plan(str(plan))
+    path = find_plan(plan)
     resolved = read_plan(path, set_ or ())
     if dry_run:
         print(resolved.model_dump_json(indent=2))
@@ -99,11 +100,11 @@ def list_plans(as_json: bool) -> None:
     print_table([field.name for field in fields(headers[0])], [list(asdict(header).values()) for header in headers])
 
 
-def _resume_command(plan: Path, output: Path | None, overrides: Sequence[str], max_minutes: float | None) -> str:
+def _resume_command(plan: str, output: Path | None, overrides: Sequence[str], max_minutes: float | None) -> str:
     """Return the command that resumes a training; the checkpoint replaces --init-from."""
     if "LOCAL_RANK" in os.environ:  # accelerate launch, whose own options are not known here
         return "the same command with --resume"
-    words = ["restorekit", "train", str(plan)]
+    words = ["restorekit", "train", plan]
     words += [] if output is None else ["--output", str(output)]
     words += [word for override in overrides for word in ("--set", override)]
     words += [] if max_minutes is None else ["--max-minutes", f"{max_minutes:g}"]

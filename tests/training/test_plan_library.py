@@ -89,6 +89,7 @@ def test_a_plan_is_trained_by_name(folder: Path, restorekit) -> None:
     ("words", "message"),
     [
         (("ddpm",), rf"train: unknown plan 'ddpm'\. Did you mean 'ddpm_fill'\? Allowed: {', '.join(NAMES)}\.$"),
+        (("",), rf"train: unknown plan ''\. Allowed: {', '.join(NAMES)}\.$"),
         (("ddpm.toml",), r"train: ddpm\.toml does not exist \(in .*\); --list prints the names of shipped plans$"),
         (("plans/ddpm",), r"train: plans/ddpm does not exist"),
         (("--list", "ddpm_photo"), "train: --list lists the shipped plans; allowed with it: only --json$"),
