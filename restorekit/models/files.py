@@ -42,7 +42,11 @@ def save_weights(path: Path, weights: dict[str, Tensor], config: ModelConfig, dt
     tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in weights.items()}
     try:
         with atomic_path(path) as part:
+            part.touch()
+            mode = part.stat().st_mode
             save_file(tensors, part, metadata={HEADER: config.model_dump_json()})
+            # safetensors 0.8 writes files that only their owner may read.
+            part.chmod(mode)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot be written ({error})") from error
 

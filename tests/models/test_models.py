@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -189,3 +190,10 @@ def test_classifiers_are_loaded_by_name_folder_and_file(tmp_path: Path) -> None:
         registry.load_prior(tmp_path)
     with pytest.raises(ModelError, match="unknown model 'classifier-patch'"):
         rk.load_classifier("classifier-patch")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permissions for groups and others")
+def test_weights_have_the_permissions_of_other_new_files(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    path = small_model(tmp_path / "model") / WEIGHTS
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
