@@ -19,6 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from restorekit.errors import printable
+
 HELP_OPTIONS = ["--help", "-h"]
 # Width of tables that are written to a file or a pipe, so that no cell is wrapped or truncated.
 UNLIMITED = 100_000
@@ -56,11 +58,12 @@ def _joined(paragraph: str) -> str:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table, without a header if `columns` are empty strings.
 
-    Long cells are wrapped on a terminal, and printed in full if standard output is a file or a pipe.
+    Long cells are wrapped on a terminal, and printed in full if standard output is a file or a pipe. A cell may have
+    several lines; other characters that are not printable become escapes.
     """
     table = Table(*columns, box=None, pad_edge=False, show_header=any(columns))
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else UNLIMITED, highlight=False)
     with console.capture() as output:
         console.print(table)

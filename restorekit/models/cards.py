@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 
-from restorekit.errors import ModelError, shortened
+from restorekit.errors import ModelError, printable, shortened
 from restorekit.models.config import ModelConfig, NoisyClassifierConfig
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def card_facts(path: Path) -> dict[str, Any]:
     found = METADATA.match(path.read_text(encoding="utf-8", errors="replace"))
     try:
         facts = yaml.safe_load(found[1]) if found else {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: such as the date 2026-13-45
         return {}
     return facts if isinstance(facts, dict) else {}
 
@@ -38,9 +40,16 @@ def training_data(path: Path) -> str | None:
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     found = DATA.search(text)
     if found is not None:
-        return " ".join(found[1].split())
+        return printable(" ".join(found[1].split()))
     datasets = card_facts(path).get("datasets")
-    return ", ".join(map(str, datasets)) if isinstance(datasets, list) else datasets
+    if datasets is None:
+        return None
+    return ", ".join(map(card_text, datasets)) if isinstance(datasets, list) else card_text(datasets)
+
+
+def card_text(value: object) -> str:
+    """Return a value of the metadata as one line that is safe on a terminal; lists and dictionaries are shortened."""
+    return printable(reprlib.repr(value) if isinstance(value, list | dict) else str(value))
 
 
 def pipeline_tag(config: ModelConfig) -> str:
@@ -80,15 +89,30 @@ def hub_card(path: Path, config: ModelConfig, name: str, results: Sequence[EvalR
 
 
 def measured_values(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the results in the metadata of a card: task, data, configuration, metric and value of each."""
+    """Return the results in the metadata of a card: task, data, configuration, metric and value of each.
+
+    Values are finite numbers or text; others are left out.
+    """
     values = []
     try:
         for model in facts.get("model-index") or ():
             for result in model["results"]:
                 task, data = result["task"], result["dataset"]
-                about = {"task": task.get("name", task["type"]), "data": data["name"], "setting": data.get("config")}
+                setting = None if data.get("config") is None else card_text(data["config"])
+                name = card_text(task.get("name", task["type"]))
+                about = {"task": name, "data": card_text(data["name"]), "setting": setting}
                 for metric in result["metrics"]:
-                    values.append({**about, "metric": metric.get("name", metric["type"]), "value": metric["value"]})
+                    if (value := _measured(metric["value"])) is not None:
+                        values.append(
+                            {**about, "metric": card_text(metric.get("name", metric["type"])), "value": value}
+                        )
     except (TypeError, KeyError, AttributeError):  # a card that was written by hand
         return []
     return values
+
+
+def _measured(value: object) -> float | str | None:
+    """Return a finite number or text; None for any other value."""
+    if isinstance(value, str):
+        return card_text(value)
+    return value if isinstance(value, int | float) and math.isfinite(value) else None

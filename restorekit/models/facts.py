@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from restorekit.core.files import file_sha256
-from restorekit.models.cards import card_facts, measured_values, training_data
+from restorekit.models.cards import card_facts, card_text, measured_values, training_data
 from restorekit.models.config import ModelConfig, NoisyClassifierConfig
 from restorekit.models.digests import recorded_sha256
 from restorekit.models.files import CARD, read_config
@@ -59,7 +59,12 @@ def model_facts(source: str) -> dict[str, Any]:
 def _described(config: ModelConfig) -> dict[str, str]:
     """Return the lines of the model card by their first words: network, process, levels."""
     lines = (line.removeprefix("- ").rstrip(".").partition(": ") for line in config.describe().splitlines())
-    named = {name.lstrip("0123456789 ").lower(): text for name, _, text in lines if text}
+    named = {}
+    for name, _, text in lines:
+        rest = name.lstrip("0123456789")
+        count = name.removesuffix(rest)
+        if text:
+            named[rest.strip().lower()] = f"{count}: {text}" if count else text
     named.pop("classes", None)
     if isinstance(config, NoisyClassifierConfig):
         named["process"] = f"{config.schedule.kind} schedule, {config.schedule.steps} steps"
@@ -91,7 +96,7 @@ def _card(weights: Path, model: HubModel | None) -> dict[str, Any]:
     facts = card_facts(path)
     license_id = facts.get("license")
     return {
-        "licence": None if license_id is None else str(license_id),
+        "licence": None if license_id is None else card_text(license_id),
         "training_data": training_data(path),
         "measured": measured_values(facts),
         "card": str(path) if path.is_file() else None,

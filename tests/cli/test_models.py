@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from restorekit.cli.terminal import print_table
 from restorekit.core.files import file_sha256
 from restorekit.models.files import CARD, WEIGHTS
 from restorekit.models.registry import bundled_models
@@ -71,6 +72,23 @@ def test_information_is_printed_as_a_table_and_as_json(restorekit, monkeypatch) 
     assert {"metric": "SSIM", "value": 0.8613, "task": "Denoising", "data": "CBSD68", "setting": "sigma 25"} in facts[
         "measured"
     ]
+
+
+def test_unusual_cards_are_printed_without_escapes(restorekit, tmp_path: Path) -> None:
+    folder = small_model(tmp_path / "m")
+    (folder / CARD).write_text(
+        "---\nlicense: 2026-01-02\ndatasets: {a: b}\nmodel-index:\n- results:\n"
+        "  - {task: {type: a}, dataset: {name: 2026-01-02}, metrics: [{type: b, value: 2026-01-02}]}\n---\n"
+    )
+    for words in ([], ["--json"]):
+        code, out, err = restorekit("models", "info", folder, "--device", "cpu", *words)
+        assert (code, err) == (0, "")
+        assert "{'a': 'b'}" in out
+
+
+def test_cells_of_tables_have_no_escapes(capsys) -> None:
+    print_table(["", ""], [["a\x1b[2J", "b\rc\nd"]])
+    assert capsys.readouterr().out.split() == [r"a\x1b[2J", r"b\rc", "d"]
 
 
 def test_unknown_names_and_devices_are_one_line(restorekit) -> None:

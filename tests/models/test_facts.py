@@ -130,6 +130,53 @@ def test_values_in_the_metadata_of_bundled_cards_are_those_of_their_text(name: s
     assert card_facts(card)["model-index"][0]["name"] == name
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("datasets: {a: b}", "{'a': 'b'}"),
+        ("datasets: 5", "5"),
+        ("datasets: [bsds500, 5, 2026-01-02]", "bsds500, 5, 2026-01-02"),
+        ('datasets: ["a\\e[2J\\nb"]', r"a\x1b[2J\nb"),
+        ("datasets: &a [*a]", "[[[[[[[...]]]]]]]"),
+        ("datasets: 2026-13-45", None),
+        ("datasets: " + "[" * 5000, None),
+    ],
+)
+def test_training_data_of_unusual_metadata_are_text(tmp_path: Path, line: str, found: str | None) -> None:
+    (tmp_path / CARD).write_text(f"---\n{line}\n---\n")
+    assert training_data(tmp_path / CARD) == found
+
+
+def test_texts_of_cards_have_no_terminal_escapes(tmp_path: Path) -> None:
+    folder = small_model(tmp_path / "m")
+    card = """---
+license: "a\\e[31m"
+model-index:
+- results:
+  - task: {type: a, name: "t\\e[1m"}
+    dataset: {name: "d\\e[1m", config: "c\\e[1m"}
+    metrics:
+    - {type: psnr, name: "m\\e[1m", value: "v\\e[1m"}
+    - {type: date, value: 2026-01-02}
+    - {type: list, value: [1]}
+    - {type: infinite, value: .nan}
+    - {type: ssim, value: 0.5}
+---
+- Training data: x\x1b[2Jy
+"""
+    (folder / CARD).write_text(card)
+    facts = model_facts(str(folder))
+    assert (facts["licence"], facts["training_data"]) == (r"a\x1b[31m", r"x\x1b[2Jy")
+    about = {"task": r"t\x1b[1m", "data": r"d\x1b[1m", "setting": r"c\x1b[1m"}
+    first, second = {"metric": r"m\x1b[1m", "value": r"v\x1b[1m"}, {"metric": "ssim", "value": 0.5}
+    assert facts["measured"] == [{**about, **first}, {**about, **second}]
+
+
+def test_number_of_levels_is_a_fact() -> None:
+    levels = model_facts("ncsn-photo")["architecture"]["levels in [0, 1]"]
+    assert re.match(r"\d+: [\d.]+, ", levels)
+
+
 def test_results_that_were_written_by_hand_may_be_wrong(tmp_path: Path) -> None:
     for index in (3, [3], [{"results": [{}]}], [{"results": [{"task": 1, "dataset": {}, "metrics": []}]}]):
         assert measured_values({"model-index": index}) == []
