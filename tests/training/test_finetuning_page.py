@@ -72,6 +72,20 @@ def test_settings_of_the_page_exist() -> None:
     assert f"for {plan.run.steps} steps of {plan.run.batch} crops of\n{plan.data.crop} x {plan.data.crop}" in page
 
 
+def test_the_licence_of_the_weights_is_that_of_the_user() -> None:
+    page = (DOCS / "finetuning.md").read_text(encoding="utf-8")
+    assert read_plan(find_plan("finetune_photo")).card.license == "unknown"
+    (example,) = re.findall(r"`(--set card\.data=.*?)`", page)
+    card = read_plan(find_plan("finetune_photo"), shlex.split(example)[1::2]).card
+    assert (card.data, card.license) == ("Scans of our own negatives. Initialised from ddpm-photo.", "cc-by-4.0")
+
+
+def test_all_measured_figures_are_in_the_table_of_the_example() -> None:
+    page = (DOCS / "finetuning.md").read_text(encoding="utf-8")
+    text = "\n".join(line for line in page.splitlines() if not line.startswith("|"))
+    assert re.findall(r"\d+\.\d+ (?:dB|/)", text) == ["0.1 dB"], "0.1 dB is the limit of the section on stopping"
+
+
 def test_the_configuration_of_accelerate_is_valid(tmp_path: Path) -> None:
     page = (DOCS / "training.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
