@@ -113,7 +113,9 @@ def pull(
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder that `restorekit train` or `models import` wrote.")],
     name: Annotated[str, typer.Argument(help="org/name on the Hugging Face Hub.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository private; an existing public one is refused.")
+    ] = False,
     revision: Annotated[str | None, typer.Option(help="Branch, created if it does not exist. Default: main.")] = None,
     metrics: Annotated[
         Path | None,

@@ -63,7 +63,7 @@ def evaluate(
     classifier = engine.place(loaded)
     names, images, labels = labelled_crops(folder, classifier.classes, classifier.size, every)
     noise = torch.cat([ImageNoise([image_seed(seed, name)]).like(images[:1]) for name in names])
-    write_line("| sigma | accuracy | photos |\n|--:|--:|--:|")
+    write_line("| sigma | model | accuracy | photos |\n|--:|:--|--:|--:|")
     accuracy = {}
     for sigma in sigmas:
         noisy = images + sigma * GREY_LEVEL * noise
@@ -74,5 +74,5 @@ def evaluate(
                 predicted = classifier(batch.to(engine.device), level).argmax(1).cpu()
             correct += int((predicted == expected).sum())
         accuracy[sigma] = correct / len(labels)
-        write_line(f"| {sigma:g} | {accuracy[sigma]:.1%} | {len(labels)} |")
+        write_line(f"| {sigma:g} | {model} | {accuracy[sigma]:.1%} | {len(labels)} |")
     return accuracy

@@ -21,6 +21,9 @@ METADATA = re.compile(r"\A---\s*?\n(.*?)\n---\s*?(?:\n|\Z)", re.DOTALL)
 # The line of the training data, which may continue on indented lines.
 DATA = re.compile(r"^- (?:Training data|Data): (.*(?:\n {2}.*)*)", re.MULTILINE)
 LIBRARY = "restorekit"
+CLASSIFICATION = "image-classification"
+# Begin of the text for the training data in a new plan, which a card must not contain.
+PLACEHOLDER = "Describe the sources and the terms of your"
 
 
 def card_facts(path: Path) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def card_text(value: object) -> str:
 
 def pipeline_tag(config: ModelConfig) -> str:
     """Return the task of a model in the terms of the Hub."""
-    return "image-classification" if isinstance(config, NoisyClassifierConfig) else "image-to-image"
+    return CLASSIFICATION if isinstance(config, NoisyClassifierConfig) else "image-to-image"
 
 
 def hub_card(path: Path, config: ModelConfig, name: str, results: Sequence[EvalResult] = ()) -> str:
@@ -62,7 +65,7 @@ def hub_card(path: Path, config: ModelConfig, name: str, results: Sequence[EvalR
 
     Library and task are those of the model. A result replaces one of the card for the same task, data and metric, and
     the metrics of all results are listed. Other entries stay as they are. ModelError if the metadata are not valid, or
-    state no licence.
+    state no licence, or if the text does not describe the training data.
 
     path: the card. name: of the model, for the list of results. results: measured values that the card lacks.
     """
@@ -76,6 +79,9 @@ def hub_card(path: Path, config: ModelConfig, name: str, results: Sequence[EvalR
     data: Any = card.data
     if data.license is None:
         raise ModelError(f"{path}: the metadata state no licence; allowed: license: ID, such as apache-2.0 or unknown")
+    if PLACEHOLDER in " ".join(str(card.content).split()):
+        found = f"found {PLACEHOLDER!r}..."
+        raise ModelError(f"{path}: {found}, allowed: a description of the training data, in this file")
     data.library_name = data.library_name or LIBRARY
     data.pipeline_tag = data.pipeline_tag or pipeline_tag(config)
     kept = [old for old in data.eval_results or () if not any(old.is_equal_except_value(new) for new in results)]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restorekit.errors import ModelError, shortened
+from restorekit.errors import ModelError, OptionError, shortened
+from restorekit.models.cards import CLASSIFICATION
 from restorekit.models.files import WEIGHTS
 
 if TYPE_CHECKING:
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
 
 # Columns of the tables with values, and the identifiers of the Hub.
 METRICS = {"PSNR (dB)": "psnr", "SSIM": "ssim", "accuracy": "accuracy"}
+CLASSIFIER_METRICS = ("accuracy",)
+# Columns with the model of a row: of a prior or another method, and of a classifier.
+METHODS = ("method", "model")
 # Columns with the degradation, and whether the rows are of one model or of several methods.
 SETTINGS = {"sigma": "Denoising", "mask": "Inpainting"}
 MODES = ("mean", "sample")
 
 
 def measured_results(path: Path, folder: Path, data: str, task: str) -> list[EvalResult]:
-    """Return the rows of a model as results for its card; ModelError if there are none.
+    """Return the rows of a model as results for its card; ModelError if there are none, or if they are not of its kind.
 
     Arguments:
         path: what `restorekit evaluate denoise`, `inpaint` or `classify` printed with --json.
@@ -30,11 +34,18 @@ def measured_results(path: Path, folder: Path, data: str, task: str) -> list[Eva
         data: name of the photos.
         task: identifier of the Hub for the task of the model.
     """
+    if not re.search("[a-z0-9]", data.lower()):
+        raise OptionError(f"--dataset: found {data!r}, allowed: a name with letters or digits")
     rows = _read_rows(path)
-    own = [row for row in rows if "method" not in row or _is_of(str(row["method"]), folder)]
+    own = [row for row in rows if _is_of(_method(row), folder)]
     if not own:
-        found = ", ".join(dict.fromkeys(str(row["method"]) for row in rows))
+        found = ", ".join(dict.fromkeys(map(_method, rows)))
         raise ModelError(f"--metrics: {path} has no row of {folder}; found: {shortened(found, 200)}")
+    is_classifier = task == CLASSIFICATION
+    allowed = [name for name in METRICS if (name in CLASSIFIER_METRICS) == is_classifier]
+    for other in (name for row in own for name in METRICS if name in row and name not in allowed):
+        kind = "classifier" if is_classifier else "prior"
+        raise ModelError(f"--metrics: {path}: found {other} of a {kind}, allowed: {', '.join(allowed)}")
     return [result for row in own for result in _results(row, data, task)]
 
 
@@ -44,9 +55,15 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"--metrics: {path}: not a readable JSON file ({error})") from error
     valid = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)
-    if not valid or not all(SETTINGS.keys() & row.keys() and METRICS.keys() & row.keys() for row in rows):
+    columns = (SETTINGS.keys(), METRICS.keys(), set(METHODS))
+    if not valid or not all(names & row.keys() for row in rows for names in columns):
         raise ModelError(f"--metrics: {path}: allowed: the output of evaluate denoise, inpaint or classify with --json")
     return list(rows)
+
+
+def _method(row: Mapping[str, Any]) -> str:
+    """Return the model or another method of a row."""
+    return str(next(row[name] for name in METHODS if name in row))
 
 
 def _is_of(method: str, folder: Path) -> bool:

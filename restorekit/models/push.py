@@ -49,7 +49,7 @@ def push_model(
     Arguments:
         folder: written by `restorekit train` or `restorekit models import`.
         name: org/name.
-        private: whether a new repository is private; an existing one stays as it is.
+        private: whether a new repository is private; ModelError if it exists and is public.
         revision: branch, created from main if needed; None for main.
         results: measured values for the card.
     """
@@ -57,8 +57,7 @@ def push_model(
     from huggingface_hub.errors import HFValidationError
 
     for file in (WEIGHTS, CARD):
-        if not (folder / file).is_file():
-            raise ModelError(f"push: {folder} has no {file}; allowed: a folder written by `restorekit train`")
+        _check_file(folder, file)
     if name.count("/") != 1:
         raise ModelError(f"push: found {name!r}, allowed: org/name")
     config = read_config(folder / WEIGHTS)
@@ -77,6 +76,8 @@ def push_model(
             api.create_repo(name, private=private or None, exist_ok=True)
         except HFValidationError as error:
             raise ModelError(f"push: found {name!r}, allowed: org/name") from error
+        if private and not api.model_info(name).private:
+            raise ModelError(f"--private: {name} exists and is public, allowed: a new or a private repository")
         if revision is not None:
             api.create_branch(name, branch=revision, exist_ok=True)
         message = f"Upload {folder.resolve().name} with restorekit {own}"
@@ -86,4 +87,10 @@ def push_model(
 
 def measured(folder: Path, metrics: Path, data: str) -> list[EvalResult]:
     """Return results for the card of a model folder; see `measured_results`."""
+    _check_file(folder, WEIGHTS)
     return measured_results(metrics, folder, data, pipeline_tag(read_config(folder / WEIGHTS)))
+
+
+def _check_file(folder: Path, file: str) -> None:
+    if not (folder / file).is_file():
+        raise ModelError(f"push: {folder} has no {file}; allowed: a folder written by `restorekit train`")

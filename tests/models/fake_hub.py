@@ -216,7 +216,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def info(self, body: bytes, name: str, revision: str = "main") -> None:
         commit, tree = self._commit(name, revision)
-        self._json({"id": name, "sha": commit, "siblings": [{"rfilename": path} for path in tree]})
+        private = self._repository(name).is_private
+        self._json({"id": name, "sha": commit, "private": private, "siblings": [{"rfilename": path} for path in tree]})
 
     def tree(self, body: bytes, name: str, revision: str) -> None:
         entries = []

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from restorekit.models.config import EpsilonConfig
+from restorekit.models.config import EpsilonConfig, NoisyClassifierConfig
 from restorekit.models.files import CARD, WEIGHTS, save_weights
+from restorekit.nets.classifier import ClassifierConfig
 from restorekit.priors.epsilon import EpsilonPrior
 
 CONFIG = EpsilonConfig.model_validate(
@@ -28,6 +29,9 @@ CONDITIONAL = EpsilonConfig.model_validate(
         "net": {"channels": 32, "multipliers": [1, 2], "blocks": 1, "norm": "layer", "out_channels": 6, "classes": 3},
     }
 )
+CLASSIFIER = NoisyClassifierConfig(
+    net=ClassifierConfig(classes=2, size=16, channels=32, multipliers=(1, 2), blocks=1), classes=CLASSES
+)
 
 
 def build_prior(config: EpsilonConfig = CONFIG) -> EpsilonPrior:
@@ -47,5 +51,13 @@ def small_model(folder: Path) -> Path:
     net = CONFIG.build().net
     torch.nn.init.normal_(net.out[2].weight, std=0.02)  # type: ignore[index, union-attr]
     save_weights(folder / WEIGHTS, net.state_dict(), CONFIG, torch.float16)
+    (folder / CARD).write_text("---\nlicense: apache-2.0\n---\n# small\n")
+    return folder
+
+
+def small_classifier(folder: Path) -> Path:
+    """Write a folder with a classifier."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(folder / WEIGHTS, CLASSIFIER.build_net().state_dict(), CLASSIFIER, torch.float16)
     (folder / CARD).write_text("---\nlicense: apache-2.0\n---\n# small\n")
     return folder

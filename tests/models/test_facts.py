@@ -13,20 +13,16 @@ from restorekit.core.denoiser import PriorInfo
 from restorekit.core.family import PriorFamily
 from restorekit.core.reserved import BUNDLED
 from restorekit.models.cards import card_facts, measured_values, training_data
-from restorekit.models.config import EpsilonConfig, NoisyClassifierConfig, ScoreConfig
+from restorekit.models.config import EpsilonConfig, ScoreConfig
 from restorekit.models.facts import model_facts
 from restorekit.models.files import CARD, WEIGHTS
 from restorekit.models.hub import fetch
 from restorekit.models.memory import _PeakMemory, evaluation_bytes, evaluation_side, parameter_count
 from restorekit.models.registry import bundled_models, load_model
-from restorekit.nets.classifier import ClassifierConfig
 from tests.models.fake_hub import FakeHub
 from tests.models.importers.test_diffusers import LAYOUTS, write_folder
-from tests.models.small import CONDITIONAL, CONFIG, small_model
+from tests.models.small import CLASSIFIER, CONDITIONAL, CONFIG, small_model
 
-CLASSIFIER = NoisyClassifierConfig(
-    net=ClassifierConfig(classes=2, size=16, channels=32, multipliers=(1, 2), blocks=1), classes=("dark", "bright")
-)
 UPSAMPLER = EpsilonConfig.model_validate(
     {**CONFIG.model_dump(), "net": {**CONFIG.net.model_dump(), "low_res": True}, "low_res_factor": 4}
 )

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
-from restorekit.errors import ModelError
+import restorekit
+from restorekit.cli.terminal import TableOutput
+from restorekit.errors import ModelError, OptionError
+from restorekit.evaluation.classification import evaluate
 from restorekit.models.cards import card_facts
 from restorekit.models.files import CARD, WEIGHTS, save_weights
 from restorekit.models.hub import fetch
 from restorekit.models.push import measured, push_model
+from restorekit.run.engine import make_engine
 from tests.models.fake_hub import FakeHub
-from tests.models.small import CONFIG, small_model
+from tests.models.small import CONFIG, small_classifier, small_model
+
+STARTER = Path(restorekit.__file__).parent / "training" / "starter_plan.toml"
 
 # huggingface_hub 2.4 passes the file by an argument that its HTTP library has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")
@@ -76,6 +84,28 @@ def test_branch_and_privacy_are_those_of_the_options(hub: FakeHub, tmp_path: Pat
     assert fetch("hf://org/name@v2").weights.is_file()
 
 
+def test_private_push_to_a_public_repository_is_refused(hub: FakeHub, tmp_path: Path) -> None:
+    folder = small_model(tmp_path / "m")
+    hub.add("org/name", {})
+    message = r"^--private: org/name exists and is public, allowed: a new or a private repository$"
+    with pytest.raises(ModelError, match=message):
+        push_model(folder, "org/name", private=True, revision="v2")
+    assert list(hub.repositories["org/name"].branches) == ["main"]
+    assert WEIGHTS not in files_of(hub)
+    push_model(folder, "org/name")
+    assert WEIGHTS in files_of(hub)
+
+
+def test_card_with_the_placeholder_of_a_new_plan_is_refused(hub: FakeHub, tmp_path: Path) -> None:
+    folder = small_model(tmp_path / "m")
+    plan = tomllib.loads(STARTER.read_text(encoding="utf-8"))
+    for data in (plan["card"]["data"], plan["card"]["data"].replace(" terms", "\n  terms")):
+        (folder / CARD).write_text(f"---\nlicense: mit\n---\n- Data: {data}\n")
+        with pytest.raises(ModelError, match=r"README\.md: found 'Describe the sources .*, allowed: a description"):
+            push_model(folder, "org/name")
+    assert hub.repositories == {}
+
+
 def test_metadata_of_the_card_are_kept_and_completed(hub: FakeHub, tmp_path: Path) -> None:
     folder = small_model(tmp_path / "m")
     own = {"license": "mit", "datasets": ["bsds500"], "tags": ["photo"], "library_name": "other", "thumbnail": "a.png"}
@@ -125,9 +155,44 @@ def test_rows_of_inpainting_and_classification_are_results(tmp_path: Path) -> No
     assert [(r.task_name, r.dataset_type, r.dataset_config) for r in found] == [
         ("Inpainting", "my-photos", "mask text, mean")
     ] * 2
-    (tmp_path / "rows.json").write_text(json.dumps([{"sigma": 8, "accuracy": "76.2%", "photos": 40}]))
-    (accuracy,) = measured(folder, tmp_path / "rows.json", "My photos")
+    classifier = small_classifier(tmp_path / "c")
+    rows = [{"sigma": 8, "model": name, "accuracy": "76.2%"} for name in (str(classifier), "classifier-scenes")]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (accuracy,) = measured(classifier, tmp_path / "rows.json", "My photos")
     assert (accuracy.metric_type, accuracy.metric_value, accuracy.dataset_config) == ("accuracy", 0.762, "sigma 8")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_accuracy_of_an_evaluation_is_a_result(tmp_path: Path, capsys) -> None:
+    folder = small_classifier(tmp_path / "c")
+    for name in ("dark", "bright"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20), (9, 99, 199)).save(tmp_path / "photos" / name / "a.png")
+    output = TableOutput(as_json=True)
+    found = evaluate(tmp_path / "photos", [8.0], str(folder), make_engine("cpu", "float32"), write_line=output.write)
+    output.finish()
+    (tmp_path / "rows.json").write_text(capsys.readouterr().out)
+    (accuracy,) = measured(folder, tmp_path / "rows.json", "photos")
+    assert accuracy.metric_value == found[8.0]
+
+
+def test_metrics_of_the_other_kind_of_model_are_refused(tmp_path: Path) -> None:
+    prior, classifier = small_model(tmp_path / "m"), small_classifier(tmp_path / "c")
+    for folder, row, message in (
+        (prior, {"model": str(prior), "accuracy": 0.5}, r"found accuracy of a prior, allowed: PSNR \(dB\), SSIM"),
+        (classifier, {"method": str(classifier), "SSIM": 1}, "found SSIM of a classifier, allowed: accuracy"),
+    ):
+        (tmp_path / "rows.json").write_text(json.dumps([{"sigma": 8, **row}]))
+        with pytest.raises(ModelError, match=message):
+            measured(folder, tmp_path / "rows.json", "photos")
+
+
+def test_photos_have_a_name_and_the_folder_has_weights(tmp_path: Path) -> None:
+    for name in ("", " ", "?"):
+        with pytest.raises(OptionError, match=r"--dataset: found .*, allowed: a name with letters or digits"):
+            measured(small_model(tmp_path / "m"), tmp_path / "rows.json", name)
+    with pytest.raises(ModelError, match=r"^push: .*none has no model\.safetensors; allowed: a folder"):
+        measured(tmp_path / "none", tmp_path / "rows.json", "photos")
 
 
 @pytest.mark.parametrize(
@@ -137,10 +202,15 @@ def test_rows_of_inpainting_and_classification_are_results(tmp_path: Path) -> No
         ("[]", "allowed: the output of evaluate"),
         ('[{"photo": "a", "method": "b"}]', "allowed: the output of evaluate"),
         ('[{"sigma": 1, "method": "ddpm-photo", "PSNR (dB)": 1}]', "has no row of .*; found: ddpm-photo"),
-        ('[{"sigma": 1, "accuracy": "good"}]', "found good, allowed: a number"),
+        ('[{"sigma": 1, "model": "classifier-scenes", "accuracy": "9%"}]', "no row of .*; found: classifier-scenes"),
+        ('[{"sigma": 1, "accuracy": "9%"}]', "allowed: the output of evaluate"),
+        ('[{"sigma": 1, "method": "m", "SSIM": "good"}]', "found good, allowed: a number"),
     ],
 )
-def test_values_that_do_not_belong_to_the_model_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_values_that_do_not_belong_to_the_model_are_refused(
+    tmp_path: Path, monkeypatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.json").write_text(text)
     with pytest.raises(ModelError, match=f"--metrics: .*{message}"):
         measured(small_model(tmp_path / "m"), tmp_path / "rows.json", "photos")

@@ -118,7 +118,7 @@ def test_classifier_is_trained_on_noisy_images(tmp_path: Path, capsys) -> None:
     found = evaluate(folder, [0.0, 400.0], str(tmp_path / "out"), make_engine("cpu"), write_line=print)
     assert list(found) == [0.0, 400.0]
     assert found[0.0] == 1.0
-    assert "| 0 | 100.0% | 8 |" in capsys.readouterr().out
+    assert f"| 0 | {tmp_path / 'out'} | 100.0% | 8 |" in capsys.readouterr().out
     with pytest.raises(ImageError, match="no image in folders named bright, dark"):
         evaluate(tmp_path, [0.0], str(tmp_path / "out"), make_engine("cpu"))
     with pytest.raises(OptionError, match=r"found \[-1\.0\], allowed: numbers, 0 or greater"):
