@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from restorekit.core.files import IMAGE_SUFFIXES
+from restorekit.core.options import ModelOption
 from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError, unknown
+from restorekit.models.registry import pinned
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.mirror import Paths, is_url, local_path
 from restorekit.run.plan import Job, Plan, plan_jobs
@@ -75,7 +77,7 @@ class Session:
     """A request whose photos are known.
 
     Attributes:
-        request: the request, with local side images.
+        request: the request, with local side images, and with the commits of models of the Hub.
         plan: the photos and their targets.
         remote: the remote files of the run; None if there are none.
     """
@@ -144,8 +146,15 @@ def open_session(request: Request) -> Iterator[Session]:
             suffix=None if request.format is None else suffix_of(request.format),
             exclude=request.exclude,
         )
-        options = {**request.options, **paths.side_images}
-        yield Session(replace(request, options=options), plan, remote)
+        yield Session(_pinned(replace(request, options={**request.options, **paths.side_images})), plan, remote)
+
+
+def _pinned(request: Request) -> Request:
+    """Return the request with the commits of models of the Hub, so that all runners load what the records state."""
+    models = [p.name for p in request.recipe.options if isinstance(p.spec, ModelOption) and p.name in request.options]
+    options = {**request.options, **{name: pinned(request.options[name]) for name in models}}
+    model = request.model if request.recipe.model is None else pinned(request.model)
+    return replace(request, model=model, options=options)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from PIL import Image
 
 from restorekit.cli.terminal import print_table
 from restorekit.core.files import file_sha256
+from restorekit.models import registry
 from restorekit.models.files import CARD, WEIGHTS
 from restorekit.models.registry import bundled_models
 from restorekit.run.manifest import Manifest
@@ -152,3 +153,23 @@ def test_records_pin_the_commit_and_replay_uses_it(restorekit, hub: FakeHub, pub
     hub.add("org/name", {WEIGHTS: bytes(other)}, branch="v1")
     code, out, _ = restorekit("replay", result)
     assert (code, "identical" in out) == (0, True)
+
+
+def test_record_is_that_of_the_model_that_was_loaded(
+    restorekit, hub: FakeHub, published: str, tmp_path: Path, monkeypatch
+) -> None:
+    load = registry.load_prior
+
+    def load_while_the_branch_moves(source: str):
+        prior = load(source)
+        hub.add("org/name", {WEIGHTS: (tmp_path / "m" / WEIGHTS).read_bytes()[:-1] + b"?"}, branch="v1")
+        return prior
+
+    monkeypatch.setattr(registry, "load_prior", load_while_the_branch_moves)
+    Image.new("RGB", (20, 18), (9, 99, 199)).save(tmp_path / "photo.png")
+    words = ["denoise", tmp_path / "photo.png", "--sigma", "9", "-o", tmp_path / "out"]
+    assert restorekit(*words, "--model", "hf://org/name@v1")[0] == 0
+    (record,) = Manifest(tmp_path / "out").records("photo.png")
+    assert hub.repositories["org/name"].branches["v1"] != published
+    assert record.models["model"] == f"hf://org/name@{published}"
+    assert record.request["models"]["model"] == file_sha256(tmp_path / "m" / WEIGHTS)
