@@ -15,6 +15,7 @@ from torchvision.utils import make_grid, save_image
 from restorekit.core.files import atomic_path
 from restorekit.core.ladders import ladder_for
 from restorekit.core.noise import ImageNoise
+from restorekit.models.cards import pipeline_tag
 from restorekit.models.config import NoisyClassifierConfig, Prior
 from restorekit.models.files import CARD
 from restorekit.priors.guided import NoisyClassifier
@@ -100,7 +101,7 @@ def write_card(output: Path, plan: Plan, step: int, images: int) -> None:
     text = f"""---
 license: {plan.card.license}
 library_name: restorekit
-pipeline_tag: image-to-image
+pipeline_tag: {pipeline_tag(plan.model)}
 ---
 # {plan.card.name}
 

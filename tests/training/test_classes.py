@@ -108,7 +108,9 @@ def test_classifier_is_trained_on_noisy_images(tmp_path: Path, capsys) -> None:
         }
     )
     train(plan, tmp_path / "out")
-    assert "A classifier of restorekit" in (tmp_path / "out" / CARD).read_text(encoding="utf-8")
+    card = (tmp_path / "out" / CARD).read_text(encoding="utf-8")
+    assert "A classifier of restorekit" in card
+    assert "pipeline_tag: image-classification" in card
     classifier = load_model(tmp_path / "out")
     x = torch.cat([torch.full((1, 3, 16, 16), 0.6), torch.full((1, 3, 16, 16), -0.6)])
     log_probabilities = classifier(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from restorekit.errors import ModelError
+from restorekit.models.cards import pipeline_tag
 from restorekit.models.config import ModelConfig, NoisyClassifierConfig
 from restorekit.models.shapes import misfit, shapes_of
 
@@ -59,7 +60,7 @@ class Imported:
         return f"""---
 license: {origin.license}
 library_name: restorekit
-pipeline_tag: image-to-image
+pipeline_tag: {pipeline_tag(config)}
 ---
 # {origin.project}
 

@@ -167,7 +167,9 @@ def test_classifier_is_recognised_by_its_tensors(tmp_path: Path) -> None:
     x = torch.randn(2, 3, 64, 64)
     t = torch.tensor([3.0, 400.0])
     assert torch.equal(classifier.net(x, t), net.eval()(x, t))
-    assert "spatial_v2 pooling" in (tmp_path / "m" / "README.md").read_text()
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "spatial_v2 pooling" in card
+    assert "pipeline_tag: image-classification" in card
 
 
 def test_linear_schedule_and_prediction_follow_the_flags() -> None:
