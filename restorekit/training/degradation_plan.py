@@ -21,6 +21,8 @@ class DegradationPlan(Config):
 
     camera_share: Share = 0.5
     """Fraction of crops with camera noise."""
+    correlated_share: Share = 0.0
+    """Fraction of crops with correlated noise of random statistics (see `training/correlated_noise.py`)."""
     gaussian_share: Share = 0.15
     """Fraction of crops with white Gaussian noise."""
     jpeg_share: Share = 0.25
@@ -34,19 +36,21 @@ class DegradationPlan(Config):
     the scale of a pixel."""
     gaussian_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 60.0)
     """Smallest and largest level of white noise in 8-bit grey levels, uniform in its logarithm."""
+    correlated_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 20.0)
+    """Smallest and largest root mean square of correlated noise in 8-bit grey levels, uniform in its logarithm."""
     jpeg_quality: tuple[Quality, Quality] = (8, 60)
     """Range of the quality of crops with JPEG compression only, uniform."""
     camera_quality: tuple[Quality, Quality] = (60, 100)
-    """Range of the quality of crops with camera noise, uniform. Both the noisy and the clean crop are compressed."""
+    """Range of the quality of crops with camera or correlated noise, uniform. The clean crop is compressed as well."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> DegradationPlan:
-        total = self.camera_share + self.gaussian_share + self.jpeg_share
+        names = ("camera_share", "correlated_share", "gaussian_share", "jpeg_share")
+        total = sum(getattr(self, name) for name in names)
         if total > 1 + 1e-9:
-            raise ValueError(
-                f"degradation.camera_share, gaussian_share and jpeg_share have the sum {total:g}; allowed: 1 or less"
-            )
-        for name in ("gaussian_sigma", "jpeg_quality", "camera_quality"):
+            listed = f"{', '.join(names[:-1])} and {names[-1]}"
+            raise ValueError(f"degradation.{listed} have the sum {total:g}; allowed: 1 or less")
+        for name in ("gaussian_sigma", "correlated_sigma", "jpeg_quality", "camera_quality"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"degradation.{name} is [{low:g}, {high:g}]; allowed: [smallest, largest]")

@@ -1,4 +1,4 @@
-"""Degradations of photos for the training of blind priors: camera noise, white noise and JPEG compression."""
+"""Degradations of photos for the training of blind priors: camera noise, other noise and JPEG compression."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from restorekit.core.denoiser import GREY_LEVEL, per_image
 from restorekit.core.operators import grayscale
 from restorekit.training.camera_noise import sample_camera_noise
+from restorekit.training.correlated_noise import correlated_noise
 from restorekit.training.degradation_plan import MARGIN, DegradationPlan
 
 # Crops are cut by this number of pixels after each of two compressions, so that the blocks of JPEG start anywhere.
@@ -29,10 +30,10 @@ SAVED_SHARE, RESAVED_SHARE, HALF_CHROMA_SHARE = 0.85, 0.4, 0.75
 def degrade(plan: DegradationPlan, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return degraded and clean crops, both (N, 3, H - MARGIN, W - MARGIN), in about [-1, 1].
 
-    Photos with camera noise have 8 bits; most are saved as JPEG, and some of these are saved again by another program,
-    after cropping. The clean photo is then saved in the same way: artefacts of JPEG at high quality are not noise. In
-    photos with JPEG compression only, they are the degradation. White noise is neither clipped nor rounded. Some photos
-    are grey.
+    Photos with camera or correlated noise have 8 bits; most are saved as JPEG, and some of these are saved again by
+    another program, after cropping. The clean photo is then saved in the same way: artefacts of JPEG at high quality
+    are not noise. In photos with JPEG compression only, they are the degradation. White noise is neither clipped nor
+    rounded. Some photos are grey.
 
     clean: (N, 3, H, W) in [-1, 1].
     """
@@ -42,18 +43,23 @@ def degrade(plan: DegradationPlan, clean: Tensor, generator: torch.Generator) ->
         return torch.rand(count, generator=generator, device=device)
 
     kind, saved, half = uniform(), uniform(), uniform() < HALF_CHROMA_SHARE
-    camera, white, jpeg = _kinds(plan, kind)
+    camera, correlated, white, jpeg = _kinds(plan, kind)
+    photographed = camera | correlated
     grey = per_image(uniform() < plan.grey_share, clean).bool()
     clean = torch.where(grey, to_grey(clean), clean)
-    noise = torch.randn(clean.shape, generator=generator, device=device) * per_image(_sigma(plan, uniform()), clean)
-    noise *= per_image(white, clean)
+    sigma = _sigma(plan.gaussian_sigma, uniform()) * white
+    noise = torch.randn(clean.shape, generator=generator, device=device) * per_image(sigma, clean)
     if camera.any():
         noise[camera] = 2 * sample_camera_noise((clean[camera] + 1) / 2, generator)
+    if correlated.any():
+        sigma = _sigma(plan.correlated_sigma, uniform())[correlated]
+        noise[correlated] = 2 * correlated_noise((clean[correlated] + 1) / 2, sigma / 2, generator)
     noisy = clean + noise
     noisy = torch.where(grey, to_grey(noisy), noisy)
-    noisy = torch.where(per_image(camera, clean).bool(), round_to_8_bits(noisy), noisy)
+    noisy = torch.where(per_image(photographed, clean).bool(), round_to_8_bits(noisy), noisy)
     noisy = save_as_jpeg(noisy, _between(plan.jpeg_quality, uniform()), half, jpeg)
-    is_saved, is_resaved = camera & (saved < SAVED_SHARE), camera & (saved < SAVED_SHARE * RESAVED_SHARE)
+    is_saved = photographed & (saved < SAVED_SHARE)
+    is_resaved = photographed & (saved < SAVED_SHARE * RESAVED_SHARE)
     for where in (is_saved, is_resaved):
         quality = _between(plan.camera_quality, uniform())
         noisy, clean = (save_as_jpeg(x, quality, half, where) for x in (noisy, clean))
@@ -111,15 +117,18 @@ def to_grey(x: Tensor) -> Tensor:
     return grayscale().forward(x).expand_as(x)
 
 
-def _kinds(plan: DegradationPlan, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which crops have camera noise, white noise, or only JPEG compression, each (N,) bool."""
-    camera, white = plan.camera_share, plan.camera_share + plan.gaussian_share
-    return draw < camera, (draw >= camera) & (draw < white), (draw >= white) & (draw < white + plan.jpeg_share)
+def _kinds(plan: DegradationPlan, draw: Tensor) -> list[Tensor]:
+    """Return which crops have camera, correlated or white noise, or only JPEG compression, each (N,) bool."""
+    kinds, start = [], 0.0
+    for share in (plan.camera_share, plan.correlated_share, plan.gaussian_share, plan.jpeg_share):
+        kinds.append((draw >= start) & (draw < start + share))
+        start += share
+    return kinds
 
 
-def _sigma(plan: DegradationPlan, draw: Tensor) -> Tensor:
-    """Return levels of white noise, uniform in log sigma, in the unit of images in [-1, 1]."""
-    low, high = plan.gaussian_sigma
+def _sigma(bounds: tuple[float, float], draw: Tensor) -> Tensor:
+    """Return levels of noise, uniform in log sigma, in the unit of images in [-1, 1]; bounds in grey levels."""
+    low, high = bounds
     return low * (high / low) ** draw * GREY_LEVEL
 
 

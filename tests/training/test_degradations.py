@@ -26,6 +26,7 @@ SIDE = 48
 ESTIMATE = 0.07
 NONE = {
     "camera_share": 0,
+    "correlated_share": 0,
     "gaussian_share": 0,
     "jpeg_share": 0,
     "grey_share": 0,
@@ -122,7 +123,7 @@ def test_clean_photos_are_saved_like_those_with_camera_noise(monkeypatch: pytest
     assert (unsaved - clean).abs().mean() > 0.02
 
 
-@pytest.mark.parametrize("share", ["camera_share", "jpeg_share"])
+@pytest.mark.parametrize("share", ["camera_share", "correlated_share", "jpeg_share"])
 def test_photos_with_camera_noise_or_compression_have_8_bits(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(degradations, "SAVED_SHARE", 0.0)
     degraded, clean = degrade(plan(**{share: 1}), photos(), seeded())
@@ -132,7 +133,7 @@ def test_photos_with_camera_noise_or_compression_have_8_bits(share: str, monkeyp
 
 
 def test_shares_are_those_of_the_plan() -> None:
-    shares = {"camera_share": 0.3, "gaussian_share": 0.2, "jpeg_share": 0.4}
+    shares = {"camera_share": 0.2, "correlated_share": 0.1, "gaussian_share": 0.2, "jpeg_share": 0.4}
     degraded, clean = degrade(plan(**shares, jpeg_quality=(5, 5)), photos(400, 24), seeded())
     changed = (degraded != clean).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.9, abs=0.05)
