@@ -32,7 +32,8 @@ class Kind:
 
     def allows(self, value: Any) -> bool:
         """Return whether a value is allowed."""
-        wrong_bool = isinstance(value, bool) and self.types is not bool
+        types = self.types if isinstance(self.types, tuple) else (self.types,)
+        wrong_bool = isinstance(value, bool) and bool not in types
         return isinstance(value, self.types) and not wrong_bool and not (isinstance(value, int) and value < self.low)
 
 
@@ -50,6 +51,7 @@ KINDS = {
     "lossless": Kind(bool, "True, False or None"),
     "overwrite": FLAG_KIND,
     "compile": FLAG_KIND,
+    "report": Kind((bool, str, os.PathLike), "True, False or a path"),
     "progress": Kind(Callable, "a function of two numbers"),  # type: ignore[arg-type]
 }
 OPTIONAL = ("tile", "batch", "workers", "output_quality", "format", "output", "lossless")

@@ -63,6 +63,7 @@ class RunReport:
         traces: the traceback of every failure, by photo.
         stopped: why the run stopped before the last photo; empty if it did not.
         seed: seed of the run; None if it is not known.
+        page: the HTML report that was written; None if there is none.
     """
 
     restored_jobs: list[Job] = field(default_factory=list)
@@ -73,6 +74,7 @@ class RunReport:
     traces: dict[Path, str] = field(default_factory=dict)
     stopped: str = ""
     seed: int | None = None
+    page: Path | None = None
     _known_notes: set[str] = field(default_factory=set)
 
     def __repr__(self) -> str:
