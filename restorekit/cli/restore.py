@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
             if recipe.evaluations is not None:
                 progress.steps = recipe.evaluations(runner.options.options)
             if not values["dry_run"]:
-                report = session.restore(runner, lambda job: progress.photo_done(), progress.windows_done)
+                report = session.restore(runner, progress.photo_done, progress.observe)
         if values["dry_run"]:
             states = session.states(runner)
             print(plan_json(runner, plan, states) if values["json"] else plan_text(runner, plan, states), file=out)
@@ -67,7 +68,7 @@ def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
 
     encoding = Encoding(values["output_quality"], values["lossless"])
     settings = {name: values[name] for name in ("seed", "batch", "overwrite", "on_change")}
-    same = ("output", "format", "device", "precision", "tile", "compile", "engine", "workers")
+    same = ("output", "format", "device", "precision", "tile", "compile", "engine", "workers", "report")
     return Request(
         recipe,
         tuple(values["inputs"]),
@@ -75,6 +76,7 @@ def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
         settings=Settings(**settings, readings=readings(recipe, values), encoding=encoding),
         samples=values.get("samples", 1),
         exclude=values["exclude"] or (),
+        command=shlex.join(["restorekit", *sys.argv[1:]]),
         model=values.get("model"),  # a recipe without a prior has no --model
         **{name: values[name] for name in same},
     )
@@ -93,6 +95,8 @@ def _standard_streams(values: dict[str, Any]) -> Iterator[Any]:
     if str(STANDARD) not in (*inputs, output):
         yield sys.stdout
         return
+    if values["report"]:
+        raise OptionError("--report: found - (standard input or output), allowed: files and folders")
     if len(inputs) > 1 or values.get("samples", 1) > 1:
         raise OptionError("-: standard input and output are one image; allowed: one photo and --samples 1")
     suffix = None if values["format"] is None else suffix_of(values["format"])

@@ -6,10 +6,13 @@ import inspect
 import json
 import math
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import typer
 import typer.main
@@ -20,6 +23,10 @@ from rich.table import Table
 from rich.text import Text
 
 from restorekit.errors import printable
+from restorekit.run.observer import Observer
+
+if TYPE_CHECKING:
+    from restorekit.run.plan import Job
 
 HELP_OPTIONS = ["--help", "-h"]
 # Width of tables that are written to a file or a pipe, so that no cell is wrapped or truncated.
@@ -106,6 +113,22 @@ def _number(text: str) -> str | float:
     return value if math.isfinite(value) else text
 
 
+@dataclass
+class _PhotoProgress:
+    """The progress of a sample of a photo.
+
+    Attributes:
+        number, samples: number of the sample, from 0, and number of samples.
+        step: number of evaluations of the prior that are done.
+        fraction: what fraction of the sample is done; 0 if it is unknown.
+    """
+
+    number: int
+    samples: int
+    step: int = 0
+    fraction: float = 0.0
+
+
 class RunProgress:
     """The progress of a run on standard error: a bar on a terminal, elsewhere a line every 30 seconds.
 
@@ -114,8 +137,8 @@ class RunProgress:
         photos: number of photos.
 
     Attributes:
-        steps: number of evaluations of the prior per photo; None if it is unknown. After a photo, it is that of the
-            photo.
+        steps: number of evaluations of the prior per result; None if it is unknown. After a photo, it is that of its
+            last result.
     """
 
     def __init__(self, name: str, photos: int) -> None:
@@ -124,7 +147,9 @@ class RunProgress:
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
         self.steps: int | None = None
         self._name, self._photos = name, photos
-        self._done, self._step, self._count = 0, 0, ""
+        self._done = 0
+        self._running: dict[Job, _PhotoProgress] = {}
+        self._lock = threading.Lock()
         self._task = self._bar.add_task("", total=photos, count=f"0/{photos}")
         self._started = self._printed = time.monotonic()
 
@@ -135,22 +160,33 @@ class RunProgress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def photo_done(self) -> None:
+    def photo_done(self, job: Job) -> None:
         """Count a photo."""
-        self.steps = self._step or self.steps
-        self._done, self._step = self._done + 1, 0
-        self._update("", 0.0)
+        with self._lock:
+            photo = self._running.pop(job, None)
+            self.steps = self.steps if photo is None else photo.step or self.steps
+            self._done += 1
+            self._update("")
 
-    def windows_done(self, done: int, total: int) -> None:
-        """Show the number of windows that are done in the current evaluation of the prior."""
-        step, steps = self._step + 1, self.steps
-        known = steps is not None and step <= steps
-        count = f", step {step}{f' of {steps}' if known else ''}, window {done} of {total}"
-        self._update(count, (self._step + done / total) / steps if known and steps else 0.0)
-        self._step += done == total
+    def observe(self, job: Job, number: int) -> Observer:
+        """Return the observer of a sample of a photo; several photos may be restored at the same time."""
+        with self._lock:
+            photo = self._running[job] = _PhotoProgress(number, len(job.targets))
+            return Observer(partial(self.windows_done, photo))
 
-    def _update(self, count: str, fraction: float) -> None:
-        """Show the counts and what fraction of the current photo is done."""
+    def windows_done(self, photo: _PhotoProgress, done: int, total: int) -> None:
+        """Show the number of windows of a photo that are done in its current evaluation of the prior."""
+        with self._lock:
+            step, steps = photo.step + 1, self.steps
+            known = steps is not None and step <= steps
+            photo.fraction = (photo.step + done / total) / steps if known and steps else 0.0
+            photo.step += done == total
+            count = f", step {step}{f' of {steps}' if known else ''}, window {done} of {total}"
+            self._update(count if len(self._running) == 1 else f", {len(self._running)} in progress")
+
+    def _update(self, count: str) -> None:
+        """Show the counts and what fraction of the photos is done."""
+        fraction = sum((photo.number + photo.fraction) / photo.samples for photo in self._running.values())
         completed = min(self._photos, self._done + fraction)
         self._bar.update(self._task, completed=completed, count=f"{self._done}/{self._photos}{count}")
         now = time.monotonic()

@@ -45,6 +45,7 @@ class Tiled(Wrapper):
         where: (N, 1, H, W) or (1, 1, H, W), non-zero where D is required; windows without such a pixel are not
             evaluated, and D is x there.
         on_windows: called with the number of windows that are done and their total, in every evaluation of D.
+        on_estimate: called with sigma and D, detached, after every evaluation of D; must not modify them.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class Tiled(Wrapper):
         scale: int = 1,
         where: Tensor | None = None,
         on_windows: Callable[[int, int], None] = lambda done, total: None,
+        on_estimate: Callable[[Tensor, Tensor], None] = lambda sigma, denoised: None,
     ) -> None:
         super().__init__(prior, size=None)
-        self.where, self.on_windows = where, on_windows
+        self.where, self.on_windows, self.on_estimate = where, on_windows, on_estimate
         size = prior.info.size
         self.window = window or size or ANY_SIZE_WINDOW
         self.batch = max(1, (ANY_SIZE_WINDOW // self.window) ** 2) if batch is None else batch
@@ -98,30 +100,34 @@ class Tiled(Wrapper):
             scale=self.scale,
             where=where,
             on_windows=self.on_windows,
+            on_estimate=self.on_estimate,
         )
 
     def _evaluate(self, inner: Callable[..., Estimate], x: Tensor, sigma: Tensor, label: Tensor | None) -> Estimate:
         if max(x.shape[-2:]) <= self.window and self.where is None:
-            result = inner(x, sigma, label)
+            mean, weight = inner(x, sigma, label)
             self.on_windows(1, 1)
-            return result
+            self.on_estimate(sigma.detach(), mean.detach())
+            return mean, weight
         height, width = x.shape[-2:]
         pad = self._grid if self.multiple is None else 1
         padded = pad_to_multiple(x, pad)
-        sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, pad)
+        padded_sigma = sigma if sigma.ndim == 1 else pad_to_multiple(sigma, pad)
         rows, columns = (self._ramps(length, x) for length in padded.shape[-2:])
         blend = _Blend(padded, rows, columns, self.scale)
         positions = [position for position in blend.positions() if self._is_required(position, blend.sides)]
         for start in range(0, len(positions), self.batch):
             group = positions[start : start + self.batch]
             images = torch.tensor([n for n, _, _ in group], device=x.device)
-            levels = sigma[images] if sigma.ndim == 1 else _crop(sigma, group, blend.sides)
+            levels = padded_sigma[images] if sigma.ndim == 1 else _crop(padded_sigma, group, blend.sides)
             labels = None if label is None else label[images]
             blend.add(group, *inner(_crop(padded, group, blend.sides), levels, labels))
             self.on_windows(start + len(group), len(positions))
         mean, weight = blend.results(None if self.where is None else padded)
         inside = (..., slice(self.scale * height), slice(self.scale * width))
-        return mean[inside], None if weight is None else weight[inside]
+        mean, weight = mean[inside], None if weight is None else weight[inside]
+        self.on_estimate(sigma.detach(), mean.detach())
+        return mean, weight
 
     @property
     def _grid(self) -> int:

@@ -22,11 +22,12 @@ from restorekit.run.encode import encode_photo
 from restorekit.run.failures import failure_message, full_disk
 from restorekit.run.formats import check_target
 from restorekit.run.images import Photo, pixel_count, read_photo
+from restorekit.run.observer import Observe, Observer, StopRunError, unobserved
 from restorekit.run.pipeline import OrderedGate, StoppedError, Workers
 from restorekit.run.plan import Job, Plan
 from restorekit.run.restoration import restore_photo
 from restorekit.run.results import Facts, Results
-from restorekit.run.runner import OnWindows, Runner, ignore_windows
+from restorekit.run.runner import Runner
 from restorekit.run.settings import RunReport, Settings, deleted
 from restorekit.run.side_images import file_tables, read_side_image
 from restorekit.run.transfer import LocalFiles, Transfer
@@ -64,22 +65,17 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-class StopRunError(Exception):
-    """Raised to end a run, with the reason."""
-
-
 class FolderRun:
     """The state of a run over photos; see `run_jobs`. `process` is called in several threads."""
 
-    def __init__(self, runner: Runner, results: Results, transfer: Transfer, on_windows: OnWindows) -> None:
-        self.runner, self.settings, self.transfer, self.on_windows = runner, results.settings, transfer, on_windows
+    def __init__(self, runner: Runner, results: Results, transfer: Transfer, observe: Observe) -> None:
+        self.runner, self.settings, self.transfer, self._observe = runner, results.settings, transfer, observe
         self.results, self.report = results, RunReport()
         self._lock = threading.Lock()
         batch = self.settings.batch or runner.engine.default_batch
         self._runners = [runner for runner in runner.on_each_device() for _ in range(batch)]
         self.in_flight = len(self._runners) + READ_AND_WRITTEN
         self._memory, self._restoring = OrderedGate(MAX_PIXELS_IN_MEMORY), OrderedGate(len(self._runners))
-        self._shows_windows = len(self._runners) == 1
         self._unfinished: dict[Job, Outcome] = {}
         self._stopped = False
 
@@ -170,7 +166,8 @@ class FolderRun:
         """Return a sample, or None after a failure."""
         started, seed = monotonic(), sample_seed(self.settings.seed, loaded.job.source.name, number)
         with self._failures_of(outcome):
-            photo, notes = restore_photo(runner, loaded.photo, seed, loaded.side_images, self._windows_done)
+            stoppable = self._stoppable(self._observe(loaded.job, number))
+            photo, notes = restore_photo(runner, loaded.photo, seed, loaded.side_images, stoppable)
             return photo, Facts(monotonic() - started, tuple(notes))
         return None
 
@@ -185,11 +182,15 @@ class FolderRun:
             return True
         return False
 
-    def _windows_done(self, done: int, total: int) -> None:
-        if self._stopped:
-            raise StoppedError
-        if self._shows_windows:
-            self.on_windows(done, total)
+    def _stoppable(self, observer: Observer) -> Observer:
+        """Return the observer, which also ends the restoration of its photo when the run was stopped."""
+
+        def windows(done: int, total: int) -> None:
+            if self._stopped:
+                raise StoppedError
+            observer.windows(done, total)
+
+        return replace(observer, windows=windows)
 
     @contextmanager
     def _failures_of(self, outcome: Outcome) -> Iterator[None]:
@@ -225,23 +226,22 @@ def run_jobs(
     settings: Settings = DEFAULTS,
     on_done: Callable[[Job], None] = lambda job: None,
     transfer: Transfer | None = None,
-    on_windows: OnWindows = ignore_windows,
+    observe: Observe = unobserved,
     results: Results | None = None,
 ) -> RunReport:
     """Restore every photo; one that fails is listed in the report, and the others are still restored.
 
     While some photos are restored (`Settings.batch`), others are read and written. Every photo has a separate seed,
     so that its result depends neither on the batch nor on the other photos. The run stops early, with a report, at a
-    full disk and at a KeyboardInterrupt.
+    full disk, at a StopRunError of an observer and at a KeyboardInterrupt.
 
     on_done: called after every job, in order.
     transfer: how the files of a job come and go; None for files of this machine.
-    on_windows: called with the number of windows that are done and their total, in every evaluation of the prior, if
-        only one photo is restored at a time.
+    observe: called with the job and the number of every sample that is restored; returns its observer.
     results: the results of the run if the plan is a part of it; None for a new run, which first deletes the temporary
         files of runs that were killed.
     """
-    run = FolderRun(runner, results or Results(runner, settings), transfer or LocalFiles(), on_windows)
+    run = FolderRun(runner, results or Results(runner, settings), transfer or LocalFiles(), observe)
     run.report.failed += plan.failed
     for folder in {target.parent for job in plan.jobs for target in job.targets} if results is None else ():
         remove_partial_files(folder)

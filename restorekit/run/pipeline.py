@@ -69,13 +69,14 @@ class Workers(Generic[T, R]):
     They do not keep the process alive: after an exception, threads that do not end in time are abandoned.
 
     Arguments:
-        function: called in a thread; exceptions are raised by `run`.
+        function: called in a thread; the first exception is raised by `run`.
         count: number of threads.
         on_error: called in the thread of an exception, before `run` raises it.
     """
 
     def __init__(self, function: Callable[[int, T], R], count: int, on_error: Callable[[], None]) -> None:
         self._function, self._count, self._on_error = function, count, on_error
+        self._first_error: BaseException | None = None
         self._queue: SimpleQueue[tuple[int, T, Future[R]] | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._work, daemon=True, name=f"photo-{i}") for i in range(count)]
 
@@ -92,6 +93,8 @@ class Workers(Generic[T, R]):
                     on_done(pending.popleft().result())
             while pending:
                 on_done(pending.popleft().result())
+        except StoppedError:  # of a photo that ended because of another one
+            raise self._first_error or StoppedError from None
         finally:
             for _ in self._threads:
                 self._queue.put(None)
@@ -108,6 +111,7 @@ class Workers(Generic[T, R]):
             try:
                 future.set_result(self._function(number, item))
             except BaseException as error:  # noqa: BLE001  # raised by `run`
+                self._first_error = self._first_error or error
                 self._on_error()
                 future.set_exception(error)
             del task, item, future

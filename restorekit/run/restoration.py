@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,10 @@ from restorekit.core.noise import image_seed
 from restorekit.core.options import ImageOption
 from restorekit.core.thread_warnings import record_warnings
 from restorekit.errors import RestorekitWarning
+from restorekit.run.observer import UNOBSERVED, Observer
 from restorekit.run.photo import Photo
 from restorekit.run.regions import CELL, marked_regions, paste
-from restorekit.run.runner import OnWindows, Runner, ignore_windows
+from restorekit.run.runner import Runner
 
 # A photo with more pixels is restored in strips of about a quarter as many, if the recipe allows it.
 MAX_PIXELS = 16_000_000
@@ -36,7 +38,7 @@ def restore_photo(
     photo: Photo,
     seed: int,
     side_images: Mapping[str, Tensor],
-    on_windows: OnWindows = ignore_windows,
+    observer: Observer = UNOBSERVED,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Photo, list[str]]:
     """Run the recipe on a photo; return the restored photo and the notes of the recipe.
@@ -44,7 +46,8 @@ def restore_photo(
     A photo with more than `max_pixels` pixels, or whose result is larger and has more than four times as many, is
     restored in parts, if the recipe allows it, so that the memory beyond the photo and its result is bounded: in strips
     that are blended (`Recipe.strips`), or only the regions that a side image marks (`Recipe.region`), unless a region
-    is as large.
+    is as large. The observer then receives the estimates of the parts, one after another: strips with a margin at the
+    top and bottom, or boxes around regions.
     """
     height, width, channels = photo.pixels.shape
     result_height, result_width = runner.result_shape((1, channels, height, width), side_images)[2:]
@@ -53,12 +56,12 @@ def restore_photo(
         parts = None
         if (result_height, result_width) == (round(scale) * height, round(scale) * width):
             strip_pixels = max_pixels // max(4, round(scale) ** 2)
-            parts = _restore_strips(runner, photo, seed, side_images, on_windows, strip_pixels, round(scale))
-        parts = parts or _restore_regions(runner, photo, seed, side_images, on_windows, max_pixels)
+            parts = _restore_strips(runner, photo, seed, side_images, observer, strip_pixels, round(scale))
+        parts = parts or _restore_regions(runner, photo, seed, side_images, observer, max_pixels)
         if parts is not None:
             release_free_memory()
             return photo.with_pixels(parts[0]), parts[1]
-    result, notes = _run(runner, photo.tensor(), seed, side_images, {}, on_windows)
+    result, notes = _run(runner, photo.tensor(), seed, side_images, {}, observer)
     return photo.with_tensor(result[0]), notes
 
 
@@ -67,7 +70,7 @@ def _restore_regions(
     photo: Photo,
     seed: int,
     side_images: Mapping[str, Tensor],
-    on_windows: OnWindows,
+    observer: Observer,
     max_pixels: int,
 ) -> tuple[NDArray[Any], list[str]] | None:
     """Return the pixels of a photo of which only marked regions are restored, and the notes; None if that is unknown,
@@ -84,7 +87,7 @@ def _restore_regions(
         area = (..., region.rows, region.columns)
         sides = {name: side[area] if name in same_size else side for name, side in side_images.items()}
         y = photo.tensor(region.rows, region.columns)
-        result, found = _run(runner, y, image_seed(seed, str(number)), sides, {}, on_windows)
+        result, found = _run(runner, y, image_seed(seed, str(number)), sides, {}, observer)
         paste(pixels, region, mask, photo.quantised(result[0]))
         notes |= dict.fromkeys(found)
     return pixels, list(notes)
@@ -111,7 +114,7 @@ def _restore_strips(
     photo: Photo,
     seed: int,
     side_images: Mapping[str, Tensor],
-    on_windows: OnWindows,
+    observer: Observer,
     strip_pixels: int,
     scale: int,
 ) -> tuple[NDArray[Any], list[str]] | None:
@@ -127,7 +130,7 @@ def _restore_strips(
     options = runner.strip_options(sample)
     if options is None:
         return None
-    notes = _run(runner, sample, seed, side_images, {}, ignore_windows)[1]
+    notes = _run(runner, sample, seed, side_images, {}, UNOBSERVED)[1]
     release_free_memory()
     height, width = photo.pixels.shape[:2]
     rows = max(STRIP_GRID, strip_pixels // width // STRIP_GRID * STRIP_GRID)
@@ -139,9 +142,10 @@ def _restore_strips(
         part = photo.tensor(slice(first, last))
 
         def strip_windows(done: int, total: int, number: int = number) -> None:
-            on_windows(number * total + done, total * (len(edges) - 1))
+            observer.windows(number * total + done, total * (len(edges) - 1))
 
-        result = _run(runner, part, 0, side_images, options, strip_windows)[0][0]
+        strip = replace(observer, windows=strip_windows)
+        result = _run(runner, part, 0, side_images, options, strip)[0][0]
         start, end = top - HALF_BLEND * (top > 0), bottom + HALF_BLEND * (bottom < height)
         result = result[:, scale * (start - first) : scale * (end - first)]
         blended = 2 * HALF_BLEND * scale
@@ -163,9 +167,9 @@ def _run(
     seed: int,
     side_images: Mapping[str, Tensor],
     options: Mapping[str, Any],
-    on_windows: OnWindows,
+    observer: Observer,
 ) -> tuple[Tensor, list[str]]:
     """Run the recipe; return the result and the texts of its warnings, without repetitions."""
     with record_warnings(RestorekitWarning) as messages:
-        result = runner.restore(y, [seed], side_images, options, on_windows)
+        result = runner.restore(y, [seed], side_images, options, observer)
     return result, list(dict.fromkeys(map(str, messages)))

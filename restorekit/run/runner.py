@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,13 +26,8 @@ from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.network import NetworkDenoiser, TiledNetwork
 from restorekit.priors.tiled import ANY_SIZE_WINDOW, Tiled
 from restorekit.run.engine import Engine, make_engine
+from restorekit.run.observer import UNOBSERVED, Observer
 from restorekit.run.side_images import given_tables
-
-OnWindows: TypeAlias = Callable[[int, int], None]
-
-
-def ignore_windows(done: int, total: int) -> None:
-    """Do nothing; the default of `on_windows`."""
 
 
 class Runner:
@@ -84,23 +79,23 @@ class Runner:
         seeds: Sequence[int],
         side_images: Mapping[str, Tensor] | None = None,
         options: Mapping[str, Any] | None = None,
-        on_windows: OnWindows = ignore_windows,
+        observer: Observer = UNOBSERVED,
     ) -> Tensor:
         """Run the recipe on a batch. Several threads may call this at once; their windows are evaluated together.
 
         y: (N, C, H, W) in [-1, 1], any size. seeds: one per image. side_images: (N or 1, C, H, W) in [0, 1], by name;
         also the JPEG tables of the photos, (N or 1, 3, 8, 8), for parameters that are `auto`.
         options: values that replace validated options of the runner.
-        on_windows: called with the number of windows that are done and their total, in every evaluation of a prior.
+        observer: receives the progress and the estimates of all images of the batch.
         Returns images of the shape that `Recipe.result_shape` states, float32, on the CPU.
         """
         images = dict(side_images or {})
         given = self._values | dict(options or {})
         shape = self.result_shape(tuple(y.shape), {**given, **images})
-        tiled = None if self.prior is None else self._fit(self.prior, shape[1], self.recipe.name, on_windows)
+        tiled = None if self.prior is None else self._fit(self.prior, shape[1], self.recipe.name, observer)
         if tiled is not None and isinstance(tiled.inner, Grey):
             warnings.warn("grey image: the colour prior gets three equal channels", RestorekitWarning, stacklevel=2)
-        values = {name: self._fitted(value, shape[1], name, on_windows) for name, value in given.items()}
+        values = {name: self._fitted(value, shape[1], name, observer) for name, value in given.items()}
         values |= {name: side.to(self.engine.device) for name, side in images.items()}
         with torch.no_grad(), self._queue.participate():
             result = self.recipe(y.to(self.engine.device), tiled, ImageNoise(seeds), **values)
@@ -179,16 +174,17 @@ class Runner:
         denoiser = self._batched(NetworkDenoiser(value))
         return TiledNetwork(denoiser, value.info, self.engine.tile, lambda side: denoiser.batch_size.images(side, side))
 
-    def _fitted(self, value: Any, channels: int, where: str, on_windows: OnWindows) -> Any:
+    def _fitted(self, value: Any, channels: int, where: str, observer: Observer) -> Any:
         """Return the value of an option; a prior for images of any size, a network that reports its windows."""
         if isinstance(value, TiledNetwork):
-            return value.reporting(on_windows)
-        return self._fit(value, channels, where, on_windows) if isinstance(value, Batched) else value
+            return value.reporting(observer.windows)
+        return self._fit(value, channels, where, observer) if isinstance(value, Batched) else value
 
-    def _fit(self, prior: Batched, channels: int, where: str, on_windows: OnWindows) -> Tiled:
+    def _fit(self, prior: Batched, channels: int, where: str, observer: Observer) -> Tiled:
         """Return the prior for images of any size with that number of channels."""
         window = self.engine.tile or prior.info.size or ANY_SIZE_WINDOW
-        options: dict[str, Any] = {"window": self.engine.tile, "on_windows": on_windows}
+        options: dict[str, Any] = {"window": self.engine.tile}
+        options |= {"on_windows": observer.windows, "on_estimate": observer.estimate}
         options["batch"] = prior.batch_size.images(window, window)
         if channels == prior.info.channels:
             return Tiled(prior, **options)

@@ -15,9 +15,10 @@ from restorekit.errors import OptionError, unknown
 from restorekit.models.registry import pinned
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.mirror import Paths, is_url, local_path
+from restorekit.run.observer import Observe, unobserved
 from restorekit.run.plan import Job, Plan, plan_jobs
 from restorekit.run.results import planned
-from restorekit.run.runner import OnWindows, Runner, ignore_windows
+from restorekit.run.runner import Runner
 from restorekit.run.settings import RunReport, Settings, check_choice
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Request:
         device, precision, tile, compile: see `make_engine`.
         engine: "local", or "ray" for a Ray cluster.
         workers: number of workers of a Ray cluster; None for the default.
+        report: whether to write an HTML report; or the file to write. See `report_path`.
+        command: the command line, which the report states; "" if there is none.
     """
 
     recipe: Recipe
@@ -61,6 +64,8 @@ class Request:
     compile: bool = False
     engine: EngineName = "local"
     workers: int | None = None
+    report: bool | str | Path = False
+    command: str = ""
 
     def __post_init__(self) -> None:
         check_choice(self.engine, EngineName, "engine")
@@ -80,11 +85,13 @@ class Session:
         request: the request, with local side images, and with the commits of models of the Hub.
         plan: the photos and their targets.
         remote: the remote files of the run; None if there are none.
+        report: the HTML report to write; None if there is to be none.
     """
 
     request: Request
     plan: Plan
     remote: RemoteRun | None
+    report: Path | None = None
 
     def runner(self, *, dry_run: bool = False) -> Runner:
         """Return the runner; raise OptionError if an option is not allowed.
@@ -108,14 +115,38 @@ class Session:
         self,
         runner: Runner,
         on_done: Callable[[Job], None] = lambda job: None,
-        on_windows: OnWindows = ignore_windows,
+        observe: Observe = unobserved,
     ) -> RunReport:
-        """Restore the photos; see `run_jobs`."""
+        """Restore the photos; see `run_jobs`. Photos that are restored on a Ray cluster are not observed."""
+        if self.report is None:
+            return self._restore(runner, on_done, observe, self._transfer())
+        from restorekit.run.report_page import BeforePublishing, ReportPage, run_settings
+        from restorekit.run.thumbnails import Thumbnails
+
         request, transfer = self.request, self._transfer()
+        settings = run_settings(runner, seed=str(request.settings.seed), command=request.command)
+        with Thumbnails(len(self.plan.jobs)) as thumbnails:
+            page = ReportPage(self.report, self.plan, settings, thumbnails)
+
+            def done(job: Job) -> None:
+                page.add(job)
+                on_done(job)
+
+            if transfer is None:
+                report = self._restore(runner, done, observe, None)
+            else:
+                report = self._restore(runner, on_done, observe, BeforePublishing(transfer, page))
+            page.finish(report)
+        return report
+
+    def _restore(
+        self, runner: Runner, on_done: Callable[[Job], None], observe: Observe, transfer: Transfer | None
+    ) -> RunReport:
+        request = self.request
         if request.engine == "local":
             from restorekit.run.folder import run_jobs
 
-            report = run_jobs(self.plan, runner, request.settings, on_done, transfer, on_windows)
+            report = run_jobs(self.plan, runner, request.settings, on_done, transfer, observe)
         else:
             from restorekit.run.ray_engine import run_jobs_on_ray
             from restorekit.run.ray_worker import describe
@@ -146,7 +177,20 @@ def open_session(request: Request) -> Iterator[Session]:
             suffix=None if request.format is None else suffix_of(request.format),
             exclude=request.exclude,
         )
-        yield Session(_pinned(replace(request, options={**request.options, **paths.side_images})), plan, remote)
+        report = _report(request, plan, remote)
+        request = _pinned(replace(request, options={**request.options, **paths.side_images}))
+        yield Session(request, plan, remote, report)
+
+
+def _report(request: Request, plan: Plan, remote: RemoteRun | None) -> Path | None:
+    """Return the HTML report of a run; None if there is to be none."""
+    if request.report is False:
+        return None
+    from restorekit.run.report_page import report_path
+
+    if remote is not None and request.engine != "local":
+        raise OptionError("--report: found --engine ray with URLs, allowed: --engine local, or files of shared folders")
+    return report_path(request.report, plan, overwrite=request.settings.overwrite)
 
 
 def _pinned(request: Request) -> Request:

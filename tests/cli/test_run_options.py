@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from restorekit.cli.terminal import RunProgress
 from restorekit.errors import ImageError
 from restorekit.plugins.discovery import recipes
 from restorekit.run.manifest import MANIFEST
+from restorekit.run.plan import Job
 from restorekit.run.streams import StandardFiles
 from tests.models.small import small_model
 from tests.run.test_folder import save
@@ -230,23 +232,27 @@ def test_a_signal_ends_a_run_with_a_report(tmp_path: Path, number: int, code: in
     assert sorted(path.name for path in (tmp_path / "out").glob(".*")) == [MANIFEST]
 
 
+JOBS = [Job(Path(f"{number}.png"), (Path(f"out/{number}.png"),), {}) for number in range(4)]
+
+
 def test_progress_without_a_terminal_is_a_line_every_30_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
     monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now))
     with RunProgress("denoise", 4) as progress:
+        photo = progress.observe(JOBS[0], 0)
         now = 29.0
-        progress.windows_done(1, 8)
+        photo.windows(1, 8)
         assert capsys.readouterr().err == ""
         now = 30.0
-        progress.windows_done(8, 8)
+        photo.windows(8, 8)
         now = 59.0
-        progress.windows_done(4, 8)
+        photo.windows(4, 8)
         now = 60.0
-        progress.photo_done()
+        progress.photo_done(JOBS[0])
         now = 95.0
-        progress.windows_done(4, 8)
+        progress.observe(JOBS[1], 0).windows(4, 8)
     assert capsys.readouterr().err.splitlines() == [
         "denoise: 0 of 4 photos, step 1, window 8 of 8",
         "denoise: 1 of 4 photos, about 0:03:00 left",
@@ -261,9 +267,35 @@ def test_progress_within_a_photo_needs_the_number_of_evaluations(
     monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now))
     with RunProgress("denoise", 1) as progress:
         progress.steps = 1
+        photo = progress.observe(JOBS[0], 0)
         now = 60.0
-        progress.windows_done(10, 100)
+        photo.windows(10, 100)
     assert capsys.readouterr().err == "denoise: 0 of 1 photos, step 1 of 1, window 10 of 100, about 0:09:00 left\n"
+
+
+def test_progress_counts_the_photos_that_are_restored_at_the_same_time_and_their_samples(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now))
+    second = replace(JOBS[1], targets=(Path("out/1-1.png"), Path("out/1-2.png")))
+    with RunProgress("inpaint", 2) as progress:
+        progress.steps = 2
+        first = progress.observe(JOBS[0], 0)
+        first.windows(1, 1)
+        first.windows(1, 1)
+        photo = progress.observe(second, 1)
+        now = 60.0
+        photo.windows(1, 1)
+        assert capsys.readouterr().err == "inpaint: 0 of 2 photos, 2 in progress, about 0:00:09 left\n"
+        now = 90.0
+        progress.photo_done(JOBS[0])
+        now = 120.0
+        photo.windows(1, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "inpaint: 1 of 2 photos, about 0:00:13 left",
+        "inpaint: 1 of 2 photos, step 2 of 2, window 1 of 2, about 0:00:08 left",
+    ]
 
 
 def test_recipes_state_their_evaluations() -> None:
@@ -277,7 +309,7 @@ def test_windows_of_a_large_photo_are_counted(
 ) -> None:
     counts: list[tuple[int, int, int | None]] = []
 
-    def windows_done(self: RunProgress, done: int, total: int) -> None:
+    def windows_done(self: RunProgress, photo: object, done: int, total: int) -> None:
         counts.append((done, total, self.steps))
 
     monkeypatch.setattr(RunProgress, "windows_done", windows_done)
