@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test unit lint clean
+.PHONY: demo test unit lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py demo
 
-test: lint unit
+test: lint docs unit
 
 unit: $(VENV)/installed
 	$(BIN)/python -m pytest
@@ -17,6 +17,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation site, in site/. Warnings, such as links without a target, are errors.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The plugins are installed without their dependencies: the tests that need deepinv are skipped unless it is installed.
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
@@ -29,4 +33,4 @@ $(VENV)/installed: pyproject.toml $(PLUGINS)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-newest demo build dist
+	rm -rf .venv .venv-newest demo site build dist

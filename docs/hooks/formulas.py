@@ -1,0 +1,33 @@
+"""MkDocs hook: the formulas of a page, in LaTeX between dollar signs, become MathML.
+
+Browsers render MathML without scripts and fonts of other hosts.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+import latex2mathml.converter
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
+
+# What pymdownx.arithmatex makes of $...$ and $$...$$.
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def mathml(latex: str, block: bool) -> str:
+    """Return a formula as MathML. LaTeX that is not understood raises an exception, which ends the build."""
+    return latex2mathml.converter.convert(latex.strip(), display="block" if block else "inline")
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Replace all formulas of a page."""
+
+    def replaced(match: re.Match[str]) -> str:
+        block = match[2] == "["
+        formula = mathml(html.unescape(match[3]), block)
+        return f'<div class="formula">{formula}</div>' if block else formula
+
+    return FORMULA.sub(replaced, content)
