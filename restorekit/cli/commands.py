@@ -33,6 +33,7 @@ EXCLUDE = "Photos to leave out: a pattern such as 'raw/*' or '*-old.jpg'. Can be
 ON_CHANGE = "What happens to results made from another photo, or with other options or models: redo, keep or fail."
 DEBUG = "Print the traceback of every failure, as RESTOREKIT_DEBUG=1 does for all commands."
 OVERWRITE = "Replace existing files, whoever wrote them, whatever --on-change says."
+REPORT = "Write report.html into the folder of the results: photos before and after, settings, times and failures."
 DRY_RUN = "Print what would be done and exit."
 SEED = "Seed of the run, from which the seed of every photo is derived."
 BATCH = (
@@ -63,6 +64,7 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("exclude", Annotated[list[str] | None, typer.Option(help=EXCLUDE)], None),
     ("on_change", Annotated[OnChange, typer.Option(help=ON_CHANGE)], "redo"),
     ("overwrite", Annotated[bool, typer.Option("--overwrite", help=OVERWRITE)], False),
+    ("report", Annotated[bool, typer.Option("--report", help=REPORT)], False),
     ("dry_run", Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)], False),
     ("json", Annotated[bool, typer.Option("--json", help="Print the report as JSON.")], False),
     ("debug", Annotated[bool, typer.Option("--debug", help=DEBUG)], False),

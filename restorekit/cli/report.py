@@ -59,6 +59,8 @@ def print_report(recipe: Recipe, plan: Plan, report: RunReport, *, debug: bool, 
     if report.failed:
         summary.append(f"{len(report.failed)} failed")
     print(f"{recipe.name}: {', '.join(summary)}", file=out)
+    if report.page is not None:
+        print(f"report: {_shown(str(report.page))}", file=out)
     if report.stopped:
         count = len(report.restored) + len(report.skipped) + len(report.kept)
         print(
@@ -79,6 +81,7 @@ def report_json(recipe: Recipe, plan: Plan, report: RunReport) -> str:
         "notes": notes(recipe, report),
         "stopped": report.stopped or None,
         "photos": len(plan.jobs),
+        "report": None if report.page is None else str(report.page),
     }
     return with_urls(json.dumps(record, indent=2))
 

@@ -9,13 +9,13 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError
 
 # Commands of restorekit.
-COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers", "replay", "verify")
+COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers", "replay", "verify", "ui")
 # The folder of the bundled priors, with one subfolder for each, named like the prior.
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Options of the command of every recipe.
 COMMON = (
     *("model", "output", "format", "output_quality", "lossless", "exclude", "on_change", "overwrite"),
-    *("dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
+    *("report", "dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
     *("compile", "engine", "workers"),
 )
 # Other names on the command line, among the arguments of `restorekit.NAME(...)`, and in manifests.

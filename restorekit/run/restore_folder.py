@@ -43,6 +43,7 @@ def restore_folder(
     compile: bool = False,
     engine: EngineName = "local",
     workers: int | None = None,
+    report: bool | str | Path = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> RunReport:
@@ -64,6 +65,8 @@ def restore_folder(
         on_change, overwrite, batch: see `Settings`.
         device, precision, tile, compile: see `restorekit.run.engine.make_engine`.
         engine, workers: "ray" restores the photos on a Ray cluster with that number of workers.
+        report: whether to write an HTML report, `report.html` in the folder that all results share; or the file to
+            write. `RunReport.page` is its path.
         progress: called with the number of photos that are done and their total.
         options: options of the recipe. Side images are files, folders or URLs; `invert_NAME`, and for masks
             `NAME_channel` and `resize_NAME`, are those of the command.
@@ -78,7 +81,8 @@ def restore_folder(
     check_samples(recipe, samples)
     check_arguments(
         where, output=output, format=format, output_quality=output_quality, lossless=lossless, overwrite=overwrite,
-        batch=batch, device=device, precision=precision, tile=tile, compile=compile, workers=workers, progress=progress,
+        batch=batch, device=device, precision=precision, tile=tile, compile=compile, workers=workers, report=report,
+        progress=progress,
     )  # fmt: skip
     seed = new_seed() if seed is None else check_seed(seed, recipe.name)
     reading = take_readings(recipe, options)
@@ -99,6 +103,7 @@ def restore_folder(
         compile,
         engine,
         workers,
+        report,
     )
     if engine == "ray" and isinstance(prior, Denoiser):
         found = f"a {type(prior).__name__}"
@@ -111,11 +116,11 @@ def restore_folder(
             done += 1
             progress(done, total)
 
-        report = session.restore(session.runner(), photo_done)
-    if report.stopped == "interrupted":
+        outcome = session.restore(session.runner(), photo_done)
+    if outcome.stopped == "interrupted":
         raise KeyboardInterrupt
-    report.seed = seed
-    return report
+    outcome.seed = seed
+    return outcome
 
 
 def _recipe(recipe: Any) -> Recipe:
