@@ -14,6 +14,7 @@ import typer
 
 from restorekit import __version__
 from restorekit.cli.commands import typer_command
+from restorekit.cli.compare import compare
 from restorekit.cli.completion import is_completing
 from restorekit.cli.evaluate import evaluate_app, repeat_flags
 from restorekit.cli.listings import list_solvers
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "solvers": list_solvers,
     "replay": replay_result,
     "verify": verify_results,
+    "compare": compare,
 }
 # Options before the command that set a variable.
 VARIABLES = {"--no-plugins": (SELECTION, ""), "--offline": ("HF_HUB_OFFLINE", "1")}

@@ -35,8 +35,8 @@ def replay_result(
     """
     from restorekit.run.replay import replay
 
-    target = None if output is None else _local(output)
-    found = replay(_local(result), target, device=device, overwrite=overwrite)
+    target = None if output is None else local_file(output)
+    found = replay(local_file(result), target, device=device, overwrite=overwrite)
     if as_json:
         record = {"result": str(result), "output": str(found.target), "identical": found.identical}
         print(json.dumps(record, indent=2))
@@ -57,7 +57,7 @@ def verify_results(
     """
     from restorekit.run.verify import verify
 
-    checked = verify([_local(path) for path in paths])
+    checked = verify([local_file(path) for path in paths])
     counts = Counter(condition for _, condition in checked)
     if as_json:
         results = [{"output": str(path), "condition": condition} for path, condition in checked]
@@ -71,7 +71,7 @@ def verify_results(
         raise typer.Exit(1)
 
 
-def _local(text: str) -> Path:
+def local_file(text: str) -> Path:
     """Return the path that a text names; OptionError for the URL of a remote file."""
     if is_url(text):
         raise OptionError(f"{text}: found a URL, allowed: a file or folder of this machine")

@@ -9,7 +9,7 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError
 
 # Commands of restorekit.
-COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers", "replay", "verify", "ui")
+COMMANDS = ("train", "models", "plugins", "evaluate", "sample", "run", "solvers", "replay", "verify", "compare", "ui")
 # The folder of the bundled priors, with one subfolder for each, named like the prior.
 BUNDLED = Path(__file__).parent.parent / "weights"
 # Options of the command of every recipe.

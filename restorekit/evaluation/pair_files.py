@@ -30,7 +30,7 @@ def find_pairs(folder: Path, true_folder: Path | None = None, suffixes: tuple[st
     if true_folder is not None:
         if suffixes is not None:
             raise OptionError("--suffixes: found two folders, allowed: with one folder only")
-        degraded, true = _by_name(folder, ("",))[0], _by_name(true_folder, ("",))[0]
+        degraded, true = images_by_name(folder), images_by_name(true_folder)
         places = f"in {folder}", f"in {true_folder}"
         expected = "the same relative path and name in both folders"
     else:
@@ -48,6 +48,11 @@ def find_pairs(folder: Path, true_folder: Path | None = None, suffixes: tuple[st
         )
         raise ImageError(f"{file}: no {kind} photo {place} ({len(unpaired)} without a partner); allowed: {expected}")
     return [Pair(name, degraded[name], true[name]) for name in sorted(degraded)]
+
+
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """Return the image files below a folder by path without suffix; ImageError if two have the same one."""
+    return _by_name(folder, ("",))[0]
 
 
 def _by_name(folder: Path, suffixes: Sequence[str]) -> list[dict[str, Path]]:

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,17 +104,18 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
 
 
-def most_different(images: Sequence[Image.Image], width: int, height: int) -> tuple[int, int, int, int]:
+def most_different(images: Iterable[Image.Image], width: int, height: int) -> tuple[int, int, int, int]:
     """Return the part (left, top, right, bottom) of that size where images differ the most from the first one.
 
     The images have the same size. The part is the center if they are equal, and not larger than they are. Places are
     multiples of an eighth of the width and height.
     """
-    first = images[0].convert("RGB")
+    images = iter(images)
+    first = next(images).convert("RGB")
     width, height = min(width, first.width), min(height, first.height)
     across, down = max(1, width // CELLS), max(1, height // CELLS)
     sums = np.zeros((first.height // down, first.width // across))
-    for other in images[1:]:
+    for other in images:
         sums += _differences(first, other.convert("RGB"), across, down)
     count = min(height // down, len(sums)), min(width // across, sums.shape[1])
     total = np.zeros((sums.shape[0] + 1, sums.shape[1] + 1))
