@@ -74,6 +74,9 @@ from .priors.sigma_interpolated import SigmaInterpolated as SigmaInterpolated
 from .priors.tiled import Tiled as Tiled
 from .run.api import recipe_function as recipe_function
 from .run.image_input import ImageInput as ImageInput
+from .run.notebook import BeforeAfter as BeforeAfter
+from .run.notebook import RestoredImage as RestoredImage
+from .run.notebook import before_after as before_after
 from .run.restore_folder import restore_folder as restore_folder
 from .run.sample import sample as sample
 from .run.settings import RunReport as RunReport
@@ -158,7 +161,7 @@ def complete(
     device: str = "auto",
     precision: _t.Literal["auto", "float32", "bfloat16"] = "auto",
     tile: int | None = None,
-) -> _Image.Image: ...
+) -> RestoredImage: ...
 @_t.overload
 def complete(
     image: list[str] | list[_pathlib.Path],
@@ -240,7 +243,7 @@ def denoise(
     device: str = "auto",
     precision: _t.Literal["auto", "float32", "bfloat16"] = "auto",
     tile: int | None = None,
-) -> _Image.Image: ...
+) -> RestoredImage: ...
 @_t.overload
 def denoise(
     image: list[str] | list[_pathlib.Path],
@@ -320,7 +323,7 @@ def inpaint(
     device: str = "auto",
     precision: _t.Literal["auto", "float32", "bfloat16"] = "auto",
     tile: int | None = None,
-) -> _Image.Image: ...
+) -> RestoredImage: ...
 @_t.overload
 def inpaint(
     image: list[str] | list[_pathlib.Path],

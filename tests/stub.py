@@ -54,7 +54,7 @@ NAMES = {
 SEVERAL = "ImageInput | _abc.Sequence[ImageInput]", "_t.Any", "int"
 OVERLOADS = (
     ("_Same", "_Same"),
-    ("str | _pathlib.Path", "_Image.Image"),
+    ("str | _pathlib.Path", "RestoredImage"),
     ("list[str] | list[_pathlib.Path]", "list[_Image.Image]"),
 )
 

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from restorekit.run.engine import Precision, make_engine
 from restorekit.run.folder import sample_seed
 from restorekit.run.function_docs import function_docstring
 from restorekit.run.image_input import CallerImage, ImageInput, read_image
+from restorekit.run.notebook import with_before
 from restorekit.run.restoration import restore_photo
 from restorekit.run.runner import Runner
 from restorekit.run.side_images import file_tables, reading_parameters, readings
@@ -152,8 +154,8 @@ def restore(
             JPEG file.
 
     Returns the kind of `image`: a tensor on its device and of its dtype; an array of its dtype, clipped; a PIL image,
-    also for a path; or a list of these. If samples > 1, tensors and arrays have an additional first dimension, and the
-    others become lists.
+    also for a path, which is a `RestoredImage`; or a list of these. If samples > 1, tensors and arrays have an
+    additional first dimension, and the others become lists.
 
     Raises OptionError for an option or an image that is not allowed, ImageError for a file, and ModelError for a prior.
     A RestorekitWarning reports what the recipe found and what may be wrong with an image.
@@ -206,9 +208,12 @@ class _Run:
             seeds = [sample_seed(self.seed, name, k) for name in self._names(index, image)]
             if image.y is None:
                 assert image.photo is not None
+                started = monotonic()
                 photo, notes = restore_photo(self.runner, image.photo, seeds[0], side_images)
-                results.append(image.result(photo))
-                _warn([RestorekitWarning(note) for note in (*notes, *photo.notes[len(image.photo.notes) :])])
+                notes = [*notes, *photo.notes[len(image.photo.notes) :]]
+                found = [with_python_names(note) for note in (*image.photo.notes, *notes)]
+                results.append(with_before(image.result(photo), image.photo, found, monotonic() - started))
+                _warn([RestorekitWarning(note) for note in notes])
             else:
                 with record_warnings(RestorekitWarning) as messages:
                     result = self.runner.restore(image.y, seeds, side_images)

@@ -7,6 +7,7 @@ import contextlib
 import io
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ QUALITIES = {85: 1.0, 60: 0.55, 35: 0.38}
 WEBP_METHOD = 2
 # An image is not reduced below this side, in pixels.
 MIN_SIDE = 24
+# Smallest side of a changed part in pixels.
+MIN_PART = 64
 # Cells per side of the window of `most_different`.
 CELLS = 8
 
@@ -111,12 +114,12 @@ def most_different(images: Iterable[Image.Image], width: int, height: int) -> tu
     multiples of an eighth of the width and height.
     """
     images = iter(images)
-    first = next(images).convert("RGB")
+    first = _rgb(next(images))
     width, height = min(width, first.width), min(height, first.height)
     across, down = max(1, width // CELLS), max(1, height // CELLS)
     sums = np.zeros((first.height // down, first.width // across))
     for other in images:
-        sums += _differences(first, other.convert("RGB"), across, down)
+        sums += _differences(first, _rgb(other), across, down)
     count = min(height // down, len(sums)), min(width // across, sums.shape[1])
     total = np.zeros((sums.shape[0] + 1, sums.shape[1] + 1))
     total[1:, 1:] = sums.cumsum(0).cumsum(1)
@@ -128,6 +131,54 @@ def most_different(images: Iterable[Image.Image], width: int, height: int) -> tu
         row, column = np.unravel_index(int(windows.argmax()), windows.shape)
         left, top = int(min(column * across, first.width - width)), int(min(row * down, first.height - height))
     return left, top, left + width, top + height
+
+
+@dataclass(frozen=True)
+class ChangedPart:
+    """The part of a photo that a restoration changed the most.
+
+    Attributes:
+        box: left, top, right and bottom in pixels of the photo; its center if nothing changed.
+        before, after: the part in sRGB, both at the size that it has in the result.
+        change: mean absolute difference between the whole photo and the result, 0 to 255.
+    """
+
+    box: tuple[int, int, int, int]
+    before: Image.Image
+    after: Image.Image
+    change: float
+
+
+def changed_part(before: Image.Image, after: Image.Image, side: int) -> ChangedPart | None:
+    """Return the part of a photo that changed the most; None if the result is smaller or has another aspect ratio.
+
+    side: largest width and height of the part in pixels of the result; it is a third of the shorter side, or less.
+    """
+    factor = after.width / before.width
+    if factor < 1 or abs(after.height - factor * before.height) > 1:
+        return None
+    same = after if after.size == before.size else after.resize(before.size, Image.Resampling.BOX)
+    side = round(min(side, max(MIN_PART, min(after.size) // 3)) / factor)
+    box = left, top, right, bottom = most_different([before, same], side, side)
+    size = round((right - left) * factor), round((bottom - top) * factor)
+    start = round(left * factor), round(top * factor)
+    first = to_srgb(before.crop(box)).resize(size, Image.Resampling.BICUBIC)
+    second = to_srgb(after.crop((*start, start[0] + size[0], start[1] + size[1])))
+    return ChangedPart(box, first, second, mean_change(before, same))
+
+
+def mean_change(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean absolute difference of two images of the same size, 0 to 255, without alpha."""
+    total, rows = 0.0, max(1, 1_000_000 // one.width)
+    for top in range(0, one.height, rows):
+        box = (0, top, one.width, min(one.height, top + rows))
+        difference = np.asarray(_rgb(one.crop(box)), np.int16) - np.asarray(_rgb(other.crop(box)), np.int16)
+        total += float(np.abs(difference).sum())
+    return total / (3 * one.width * one.height)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _differences(

@@ -84,6 +84,14 @@ class RunReport:
         stopped = f", stopped: {self.stopped}" if self.stopped else ""
         return f"<RunReport: {found}{stopped}>"
 
+    def _repr_html_(self) -> str:
+        """Return the report as HTML, with the first photos, for notebooks."""
+        from restorekit.run.notebook import report_html
+
+        names = "restored", "skipped", "kept", "failed"
+        counts = {name: len(getattr(self, name)) for name in names}
+        return report_html(counts, [*self.restored_jobs, *self.skipped_jobs], self.failed, self.page)
+
     @property
     def restored(self) -> list[Path]:
         """The photos that were restored."""

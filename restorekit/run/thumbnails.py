@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 from PIL import Image
 
 from restorekit.errors import ImageError
-from restorekit.run.display import most_different, read_8_bits, shrunk, to_srgb, webp_files
+from restorekit.run.display import changed_part, read_8_bits, shrunk, to_srgb, webp_files
 from restorekit.run.images import pixel_count
 
 # Bytes of the images of all photos together, and limits for one photo. A run of more than about 13,000 photos needs
@@ -23,8 +22,8 @@ from restorekit.run.images import pixel_count
 TOTAL, LEAST, MOST = 40_000_000, 3000, 120_000
 # Long side of the images in pixels if there are at least that many bytes for a photo.
 SIDES = ((60_000, 480), (0, 320))
-# Least number of bytes for a photo with a detail. Its side is a third of that of the photo, in pixels, within limits.
-WITH_DETAIL, DETAIL, MIN_DETAIL = 24_000, 256, 64
+# Least number of bytes for a photo with a detail, and largest side of the detail in pixels.
+WITH_DETAIL, DETAIL = 24_000, 256
 # A photo with more pixels has no detail.
 MAX_PIXELS = 64_000_000
 # Number of samples of a photo that are shown.
@@ -116,17 +115,14 @@ class Thumbnails:
         )
         if not has_detail or before is None or after is None:
             return images, shown
-        factor = after[0].width / before[0].width
-        if factor < 1 or abs(after[0].height - factor * before[0].height) > 1:
+        part = changed_part(before[0], after[0], DETAIL)
+        if part is None:
             return images, shown
-        same = after[0] if factor == 1 else after[0].resize(before[0].size, Image.Resampling.BOX)
-        shown = replace(shown, change=mean_change(before[0], same))
-        if not shown.change:
+        left, top, right, bottom = part.box
+        shown = replace(shown, change=part.change)
+        if not part.change:
             return images, shown
-        side = round(min(DETAIL, max(MIN_DETAIL, min(after[0].size) // 3)) / factor)
-        left, top, right, bottom = most_different([before[0], same], side, side)
-        details = _details(before[0], after[0], (left, top, right, bottom), factor)
-        return [*images, *details], replace(shown, detail=(left, top, right - left, bottom - top))
+        return [*images, part.before, part.after], replace(shown, detail=(left, top, right - left, bottom - top))
 
 
 def _read(path: Path, side: int | None) -> tuple[Image.Image, tuple[int, int]] | None:
@@ -134,25 +130,3 @@ def _read(path: Path, side: int | None) -> tuple[Image.Image, tuple[int, int]] |
         return read_8_bits(path, side)
     except ImageError:
         return None
-
-
-def _details(
-    before: Image.Image, after: Image.Image, box: tuple[int, int, int, int], factor: float
-) -> tuple[Image.Image, Image.Image]:
-    """Return a part of both images at the size that it has in the second, which is larger by `factor`."""
-    left, top, right, bottom = box
-    size = round((right - left) * factor), round((bottom - top) * factor)
-    start = round(left * factor), round(top * factor)
-    first = to_srgb(before.crop(box)).resize(size, Image.Resampling.BICUBIC)
-    return first, to_srgb(after.crop((*start, start[0] + size[0], start[1] + size[1])))
-
-
-def mean_change(one: Image.Image, other: Image.Image) -> float:
-    """Return the mean absolute difference of two images of the same size, 0 to 255, without alpha."""
-    total, rows = 0.0, max(1, 1_000_000 // one.width)
-    for top in range(0, one.height, rows):
-        box = (0, top, one.width, min(one.height, top + rows))
-        difference = np.asarray(one.crop(box).convert("RGB"), np.int16)
-        difference = difference - np.asarray(other.crop(box).convert("RGB"), np.int16)
-        total += float(np.abs(difference).sum())
-    return total / (3 * one.width * one.height)

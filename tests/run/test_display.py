@@ -12,7 +12,9 @@ from PIL import Image, ImageCms
 
 from restorekit.errors import ImageError
 from restorekit.run.display import (
+    changed_part,
     data_uri,
+    mean_change,
     most_different,
     read_8_bits,
     read_shown,
@@ -118,6 +120,35 @@ def test_the_part_that_differs_the_most_is_found(mode: str) -> None:
     assert most_different([one, one], 40, 40) == (85, 55, 125, 95)
     assert most_different([one, other], 500, 500) == (0, 0, 210, 150)
     assert most_different([one.crop((0, 0, 3, 5)), other.crop((1, 0, 4, 5))], 2, 9)[3] == 5
+
+
+def test_mean_change() -> None:
+    one, other = Image.new("L", (7, 5), 10), Image.new("RGBA", (7, 5), (13, 10, 10, 0))
+    assert mean_change(one, other) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_the_changed_part_has_the_size_of_the_result(factor: int) -> None:
+    before = Image.fromarray(smooth(240, 300))
+    after = before.copy()
+    after.paste((255, 255, 255), (200, 100, 220, 120))
+    part = changed_part(before, after.resize((300 * factor, 240 * factor)), 120)
+    assert part is not None
+    left, top, right, bottom = part.box
+    assert left <= 200
+    assert right >= 220
+    assert top <= 100
+    assert bottom >= 120
+    assert part.before.size == part.after.size == ((right - left) * factor, (bottom - top) * factor)
+    assert abs(part.after.width - min(120, 80 * factor)) <= factor
+    assert part.change > 0
+    assert np.asarray(part.after).max() == 255
+
+
+def test_smaller_results_and_other_shapes_have_no_changed_part() -> None:
+    before = Image.fromarray(smooth(240, 300))
+    assert changed_part(before, before.resize((150, 120)), 50) is None
+    assert changed_part(before, before.resize((300, 300)), 50) is None
 
 
 def test_images_fit_into_the_limit_and_keep_a_common_size() -> None:

@@ -20,7 +20,7 @@ from restorekit.errors import ImageError, OptionError
 from restorekit.run.plan import Job, Plan
 from restorekit.run.report_html import MARK, address, page
 from restorekit.run.report_page import report_path
-from restorekit.run.thumbnails import MAX_SAMPLES, Thumbnails, mean_change
+from restorekit.run.thumbnails import MAX_SAMPLES, Thumbnails
 from restorekit.testing import GaussianPrior
 from tests.run.remote import MEMORY, png
 from tests.run.test_folder import save, speckle
@@ -304,11 +304,6 @@ def test_thumbnails_take_a_bounded_share(tmp_path: Path) -> None:
     assert sizes[5000] * 5000 < 58e6
     assert sizes[1000] * 1000 < 58e6
     assert sizes[1] < 200_000
-
-
-def test_mean_change() -> None:
-    one, other = Image.new("L", (7, 5), 10), Image.new("RGBA", (7, 5), (13, 10, 10, 0))
-    assert mean_change(one, other) == pytest.approx(1)
 
 
 def test_writing_needs_no_memory_for_the_thumbnails() -> None:
