@@ -23,6 +23,7 @@ LEVELS = [
     {"models"},
     {"training", "run"},
     {"evaluation", "checks", "builtin"},
+    {"ui"},
     {"cli"},
     {"testing", "__main__"},
 ]
@@ -37,6 +38,7 @@ FORBIDDEN = {
     "run": {"typer"},
     "training": {"typer"},
     "checks": {"pytest", "typer"},
+    "ui": {"typer"},
     "testing": {"pytest", "typer"},
 }
 MAX_LINES = 300
@@ -121,6 +123,12 @@ def test_packages_do_not_import_forbidden_modules(path: Path) -> None:
 def test_only_main_and_testing_import_the_command_line(path: Path) -> None:
     if package_of(path) not in ("cli", "__main__", "testing"):
         assert not any(f"{name}.".startswith("restorekit.cli.") for name in imports(path))
+
+
+@pytest.mark.parametrize("path", FILES, **ids)
+def test_only_its_command_imports_the_page(path: Path) -> None:
+    if package_of(path) != "ui" and path != ROOT / "cli" / "ui.py":
+        assert not any(f"{name}.".startswith("restorekit.ui.") for name in imports(path))
 
 
 def test_there_are_no_import_cycles() -> None:

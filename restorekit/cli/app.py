@@ -24,6 +24,7 @@ from restorekit.cli.records import replay_result, verify_results
 from restorekit.cli.sample import sample
 from restorekit.cli.terminal import click_command
 from restorekit.cli.training import train
+from restorekit.cli.ui import ui
 from restorekit.core.signals import Terminated
 from restorekit.errors import OptionError, RestorekitError
 from restorekit.plugins.discovery import (
@@ -44,6 +45,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "replay": replay_result,
     "verify": verify_results,
     "compare": compare,
+    "ui": ui,
 }
 # Options before the command that set a variable.
 VARIABLES = {"--no-plugins": (SELECTION, ""), "--offline": ("HF_HUB_OFFLINE", "1")}

@@ -1,0 +1,1 @@
+"""The page of `restorekit ui`: restoring photos and folders in a browser. Requires the extra `ui` (Gradio)."""
