@@ -119,6 +119,11 @@ def test_links_to_the_repository_become_links_of_the_site(
     assert hook("repository_pages").rewritten(text, source, page) == expected
 
 
+def test_pipes_in_the_code_of_tables_are_shown_without_backslashes(hook) -> None:
+    text = "| a | `x \\| y` | b \\| c |\n`d \\| e`\n"
+    assert hook("repository_pages").with_plain_pipes(text) == "| a | `x | y` | b \\| c |\n`d \\| e`\n"
+
+
 def test_formulas_become_mathml(hook) -> None:
     pytest.importorskip("latex2mathml", reason="latex2mathml is not installed: pip install 'restorekit[docs]'")
     formulas = hook("formulas")

@@ -31,11 +31,11 @@ def overview(facts: list[dict[str, Any]]) -> str:
         rows.append(
             (
                 f"[{model['name']}](#{model['name']})",
-                f"{model['kind']}, {model['family']}",
+                model["kind"] if model["kind"] == model["family"] else f"{model['kind']}, {model['family']}",
                 f"{model['parameters'] / 1e6:.1f} million",
                 size,
                 f"{low:.3g} to {high:.3g}",
-                str(len(model["classes"] or ())),
+                str(len(model["classes"])) if model["classes"] else "none",
                 f"{model['bytes'] / 1e6:.1f} MB",
             )
         )
@@ -53,7 +53,7 @@ def section(model: dict[str, Any]) -> str:
     rows.append(
         ("memory", f"{memory[0]} for the weights, {memory[1]} for one image of {side} x {side} pixels (float32)")
     )
-    parts = [f"## {model['name']}\n", table(("", ""), rows)]
+    parts = [f"## {model['name']}\n", table(("fact", "value"), rows)]
     if model["measured"]:
         values = [
             (value["task"], value["data"], value["setting"] or "", value["metric"], f"{value['value']:g}")

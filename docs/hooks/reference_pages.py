@@ -12,6 +12,7 @@ from typing import Any
 
 from command_pages import no_plugins
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 STUB = Path(__file__).parents[2] / "restorekit" / "__init__.pyi"
@@ -20,7 +21,7 @@ PAGES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recipes": (
         "Recipes and folders",
         "The functions of the recipes, and of folders. [Python](../python.md) explains them with examples.",
-        ("run.api", "run.image_input", "run.restore_folder", "run.sample", "run.settings", "errors"),
+        ("run", "errors"),
     ),
     "priors": (
         "Priors",
@@ -67,7 +68,7 @@ def page_of(module: str) -> str:
     for page, (_, _, modules) in PAGES.items():
         if any(module == name or module.startswith(f"{name}.") for name in modules):
             return page
-    raise KeyError(f"{module} belongs to no page of the reference; add it to {__file__}")
+    raise PluginError(f"{module}: belongs to no page of the reference, allowed: the modules of PAGES in {__file__}")
 
 
 def entry(name: str, value: Any) -> str:
@@ -81,9 +82,8 @@ def entry(name: str, value: Any) -> str:
 def recipe_entry(name: str, function: Any) -> str:
     """Return the Markdown for the function of a recipe: its parameters and its docstring."""
     text, _, arguments = (inspect.getdoc(function) or "").partition("\nArgs:\n")
-    signature = ",\n    ".join(
-        str(p) for p in inspect.signature(function).parameters.values() if p.kind != p.KEYWORD_ONLY
-    )
+    positional = [p for p in inspect.signature(function).parameters.values() if p.kind != p.KEYWORD_ONLY]
+    signature = ",\n    ".join(str(parameter).replace("'", "") for parameter in positional)
     items = []
     for line in inspect.cleandoc(arguments).splitlines():
         parameter, _, description = line.partition(": ")
@@ -103,7 +103,7 @@ def reference_pages() -> dict[str, str]:
     names = modules_of_names()
     missing = set(rk.__all__) ^ set(names)
     if missing:
-        raise KeyError(f"public names and {STUB.name} differ: {', '.join(sorted(missing))}")
+        raise PluginError(f"{STUB.name}: differs from the public names in {', '.join(sorted(missing))}")
     for name, module in names.items():
         entries[page_of(module)].append(entry(name, getattr(rk, name)))
     pages = {

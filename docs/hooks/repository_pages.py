@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 CODE = re.compile(r"(^(`{3,}).*?^\2`*$|(?<!`)`[^`]+`(?!`))", re.MULTILINE | re.DOTALL)
 SCHEME = re.compile(r"[a-z]+:")
+ROW = re.compile(r"^\|.*$", re.MULTILINE)
 
 
 def site_path(path: str) -> str | None:
@@ -75,6 +76,11 @@ def rewritten(markdown: str, source: str, page: str) -> str:
     return "".join(kept)
 
 
+def with_plain_pipes(markdown: str) -> str:
+    """Remove backslashes before pipes in the code of tables, which GitHub requires and MkDocs shows."""
+    return ROW.sub(lambda row: re.sub(r"`[^`]*`", lambda code: code[0].replace(r"\|", "|"), row[0]), markdown)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages from outside of docs/."""
     for page, file in repository_pages().items():
@@ -83,8 +89,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Rewrite the links of a page, and set the title of a page without one in the navigation."""
+    """Rewrite the links and the tables of a page."""
     path = page.file.src_uri
     outside = repository_pages().get(path)
     source = outside.relative_to(ROOT).as_posix() if outside is not None else f"docs/{path}"
-    return rewritten(markdown, source, path)
+    return with_plain_pipes(rewritten(markdown, source, path))
