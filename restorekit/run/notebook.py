@@ -191,7 +191,8 @@ def report_html(
     rows = [row for job in jobs[:SHOWN] if (row := _row(job))]
     more = f"<p>and {len(jobs) - SHOWN} more</p>" if len(jobs) > SHOWN else ""
     parts += [f"<table>{''.join(rows)}</table>{more}"] if rows else []
-    messages = "".join(f"<li>{html.escape(printable(f'{path}: {text}'))}</li>" for path, text in failed[:MESSAGES])
+    texts = [text if str(path) in text else f"{path}: {text}" for path, text in failed[:MESSAGES]]
+    messages = "".join(f"<li>{html.escape(printable(text))}</li>" for text in texts)
     parts += [f"<ul>{messages}</ul>"] if messages else []
     parts += [f"<p>report: {html.escape(printable(str(page)))}</p>"] if page is not None else []
     return "".join(parts)
