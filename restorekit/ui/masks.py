@@ -67,7 +67,8 @@ def load_mask(upload: Upload, file: Path, parameter: Parameter, reading: Reading
     photo = read_photo(upload.path)
     with record_warnings(RestorekitWarning) as notes:
         mask = read_side_image(file, parameter.spec, photo, parameter.name, reading)[0, 0].numpy() > 0.5
-    upload.mask_file, upload.loaded = file, _resized(mask, upload.preview_size, any_pixel=True)
+    # Thin scratches do not disappear.
+    upload.mask_file, upload.loaded = file, _resized(mask, upload.preview_size, Image.Resampling.BOX, 0)
     upload.painted = upload.loaded if upload.loaded.any() else None
     return [str(note) for note in notes]
 
@@ -89,14 +90,14 @@ def mask_for(
         return upload.mask_file, reading
     if upload.painted is None:
         raise OptionError(f"{recipe.name}: the {parameter.name} of {upload.name} is empty; paint it or load a file")
-    mask = _resized(upload.painted, upload.size)
+    mask = _resized(upload.painted, upload.size, Image.Resampling.BILINEAR)
     if upload.mask_file is not None and upload.loaded is not None:
         assert isinstance(parameter.spec, ImageOption)
         plain = Reading(False, reading.channel, reading.resized)
         photo = read_photo(upload.path)
         with record_warnings(RestorekitWarning):
             loaded = read_side_image(upload.mask_file, parameter.spec, photo, parameter.name, plain)
-        edited = _resized(upload.painted != upload.loaded, upload.size)
+        edited = _resized(upload.painted != upload.loaded, upload.size, Image.Resampling.NEAREST)
         mask = np.where(edited, mask, loaded[0, 0].numpy() > 0.5)
     path = visitor.folder / f"mask-{secrets.token_urlsafe(12)}" / f"{Path(upload.name).stem}_mask.png"
     path.parent.mkdir()
@@ -108,14 +109,14 @@ def _equal(painted: Marked | None, loaded: Marked) -> bool:
     return not loaded.any() if painted is None else np.array_equal(painted, loaded)
 
 
-def _resized(marked: Marked, size: tuple[int, int], *, any_pixel: bool = False) -> Marked:
-    """Return marked pixels (H, W) at another (width, height), with smooth edges.
+def _resized(marked: Marked, size: tuple[int, int], method: Image.Resampling, threshold: float = 0.5) -> Marked:
+    """Return marked pixels (H, W) at another (width, height).
 
-    any_pixel: for a smaller size: a pixel is marked if a part of it was, so that thin scratches do not disappear.
+    method: BILINEAR for smooth edges, NEAREST for blocks, BOX for a smaller size. threshold: what fraction of a pixel
+    must be marked.
     """
     if marked.shape[::-1] == size:
         return marked
     image = Image.fromarray(marked.astype(np.uint8) * 255)
-    method = Image.Resampling.BOX if any_pixel else Image.Resampling.BILINEAR
-    found: Marked = np.asarray(image.resize(size, method)) >= (1 if any_pixel else 128)
+    found: Marked = np.asarray(image.resize(size, method)) > 255 * threshold
     return found
