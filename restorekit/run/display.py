@@ -128,8 +128,8 @@ def most_different(images: Iterable[Image.Image], width: int, height: int) -> tu
     if windows.max() <= 0:
         left, top = (first.width - width) // 2, (first.height - height) // 2
     else:
-        row, column = np.unravel_index(int(windows.argmax()), windows.shape)
-        left, top = int(min(column * across, first.width - width)), int(min(row * down, first.height - height))
+        row, column = divmod(int(windows.argmax()), windows.shape[1])
+        left, top = min(column * across, first.width - width), min(row * down, first.height - height)
     return left, top, left + width, top + height
 
 
