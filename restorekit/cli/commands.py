@@ -34,6 +34,15 @@ ON_CHANGE = "What happens to results made from another photo, or with other opti
 DEBUG = "Print the traceback of every failure, as RESTOREKIT_DEBUG=1 does for all commands."
 OVERWRITE = "Replace existing files, whoever wrote them, whatever --on-change says."
 REPORT = "Write report.html into the folder of the results: photos before and after, settings, times and failures."
+TRACE = (
+    "Write photo.jpg.trace.png (strip) or an animation, photo.jpg.trace.webp (webp), beside each result: the estimate "
+    "of the clean image at increasing steps, and the result."
+)
+TRACE_FRAMES = "Number of frames of --trace, including the result."
+UNCERTAINTY = (
+    "Write the mean and the standard deviation of the samples of each photo beside them: photo.jpg.mean.jpg, "
+    "photo.jpg.std.png (16 bits, in 1/256 grey levels) and a picture with a scale, photo.jpg.uncertainty.png."
+)
 DRY_RUN = "Print what would be done and exit."
 SEED = "Seed of the run, from which the seed of every photo is derived."
 BATCH = (
@@ -54,6 +63,7 @@ CHANNEL = (
 RESIZE = "Resize a mask that has another size than the photo, but its aspect ratio."
 OnChange = Literal["redo", "keep", "fail"]
 Engine = Literal["local", "ray"]
+Trace = Literal["strip", "webp"]
 # Options of every recipe command: name, type, default.
 COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("model", Annotated[str | None, typer.Option(help=MODEL, autocompletion=completion.models)], None),
@@ -65,6 +75,8 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("on_change", Annotated[OnChange, typer.Option(help=ON_CHANGE)], "redo"),
     ("overwrite", Annotated[bool, typer.Option("--overwrite", help=OVERWRITE)], False),
     ("report", Annotated[bool, typer.Option("--report", help=REPORT)], False),
+    ("trace", Annotated[Trace | None, typer.Option(help=TRACE)], None),
+    ("trace_frames", Annotated[int, typer.Option(help=TRACE_FRAMES, min=2, max=64)], 9),
     ("dry_run", Annotated[bool, typer.Option("--dry-run", help=DRY_RUN)], False),
     ("json", Annotated[bool, typer.Option("--json", help="Print the report as JSON.")], False),
     ("debug", Annotated[bool, typer.Option("--debug", help=DEBUG)], False),
@@ -77,7 +89,11 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     ("engine", Annotated[Engine, typer.Option(help=ENGINE)], "local"),
     ("workers", Annotated[int | None, typer.Option(help=WORKERS, min=1)], None),
 )
-SAMPLES = ("samples", Annotated[int, typer.Option(help="Number of results per photo.", min=1, max=1000)], 1)
+# Further options of recipes with samples.
+SAMPLES: tuple[tuple[str, Any, Any], ...] = (
+    ("samples", Annotated[int, typer.Option(help="Number of results per photo.", min=1, max=1000)], 1),
+    ("uncertainty", Annotated[bool, typer.Option("--uncertainty", help=UNCERTAINTY)], False),
+)
 COMPLETIONS: dict[type, Callable[[str], list[str]]] = {
     ClassOption: completion.classes,
     ModelOption: completion.models,
@@ -98,7 +114,7 @@ def typer_command(recipe: Recipe) -> Callable[..., None]:
     ]
     for parameter in recipe.parameters:
         parameters += _options(parameter)
-    for name, annotation, default in (*COMMON, *([SAMPLES] if recipe.samples else [])):
+    for name, annotation, default in (*COMMON, *(SAMPLES if recipe.samples else ())):
         if name == "model" and recipe.model is None:
             continue
         if name == "model":

@@ -63,11 +63,13 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
 def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
     from restorekit.run.formats import Encoding
     from restorekit.run.session import Request
-    from restorekit.run.settings import Settings
+    from restorekit.run.settings import Settings, Trace
     from restorekit.run.side_images import readings
 
     encoding = Encoding(values["output_quality"], values["lossless"])
     settings = {name: values[name] for name in ("seed", "batch", "overwrite", "on_change")}
+    settings["trace"] = None if values["trace"] is None else Trace(values["trace"], values["trace_frames"])
+    settings["uncertainty"] = values.get("uncertainty", False)  # only recipes with samples have it
     same = ("output", "format", "device", "precision", "tile", "compile", "engine", "workers", "report")
     return Request(
         recipe,
@@ -95,8 +97,9 @@ def _standard_streams(values: dict[str, Any]) -> Iterator[Any]:
     if str(STANDARD) not in (*inputs, output):
         yield sys.stdout
         return
-    if values["report"]:
-        raise OptionError("--report: found - (standard input or output), allowed: files and folders")
+    for name in ("report", "trace"):
+        if values[name]:
+            raise OptionError(f"--{name}: found - (standard input or output), allowed: files and folders")
     if len(inputs) > 1 or values.get("samples", 1) > 1:
         raise OptionError("-: standard input and output are one image; allowed: one photo and --samples 1")
     suffix = None if values["format"] is None else suffix_of(values["format"])

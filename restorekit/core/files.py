@@ -44,6 +44,12 @@ HAS_HEIF = find_spec("pillow_heif") is not None
 # End of the names of temporary files, different on every host, since process IDs are those of one host.
 PARTIAL = f".{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}.restorekit-part"
 _PARTIAL_NAME = re.compile(rf"\..*\.([1-9][0-9]*){re.escape(PARTIAL)}", re.DOTALL)
+# Names of what a run writes besides results: NAME.KIND.SUFFIX, where NAME is that of a result. They are no photos.
+BY_PRODUCT = "by-product of restorekit"
+_BY_PRODUCT_NAME = re.compile(
+    r".+\.(?:{0})\.(?:trace|mean|std|uncertainty)\.(?:{0})".format("|".join(suffix[1:] for suffix in IMAGE_SUFFIXES)),
+    re.DOTALL | re.IGNORECASE,
+)
 _SPECIAL = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFBLK: "device", stat.S_IFCHR: "device"}
 
 
@@ -99,8 +105,9 @@ class Entries:
 def path_kind(path: Path) -> str:
     """Return the kind of a path; OSError if it cannot be determined.
 
-    Regular files are an "image", an image that restorekit cannot read (the suffix in lower case, such as ".cr2"), or
-    another "file". Other paths are a "folder", "linked folder", "broken link", "FIFO", "socket", "device" or "missing".
+    Regular files are an "image", a "by-product of restorekit" (an image such as photo.jpg.trace.png), an image that
+    restorekit cannot read (the suffix in lower case, such as ".cr2"), or another "file". Other paths are a "folder",
+    "linked folder", "broken link", "FIFO", "socket", "device" or "missing".
     """
     try:
         mode = path.stat().st_mode
@@ -113,6 +120,8 @@ def path_kind(path: Path) -> str:
     if not stat.S_ISREG(mode):
         return _SPECIAL.get(stat.S_IFMT(mode), "device")
     suffix = path.suffix.lower()
+    if _BY_PRODUCT_NAME.fullmatch(path.name):
+        return BY_PRODUCT
     if suffix in IMAGE_SUFFIXES and (HAS_HEIF or IMAGE_SUFFIXES[suffix] != "HEIF"):
         return "image"
     return suffix if suffix in KNOWN_SUFFIXES else "file"

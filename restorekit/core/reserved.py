@@ -15,11 +15,11 @@ BUNDLED = Path(__file__).parent.parent / "weights"
 # Options of the command of every recipe.
 COMMON = (
     *("model", "output", "format", "output_quality", "lossless", "exclude", "on_change", "overwrite"),
-    *("report", "dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
+    *("report", "trace", "trace_frames", "dry_run", "json", "debug", "seed", "batch", "device", "precision", "tile"),
     *("compile", "engine", "workers"),
 )
 # Other names on the command line, among the arguments of `restorekit.NAME(...)`, and in manifests.
-OTHERS = ("inputs", "help", "samples", "image", "prior", "recipe", "source")
+OTHERS = ("inputs", "help", "samples", "uncertainty", "image", "prior", "recipe", "source")
 
 
 def option_names(recipe: Recipe) -> list[str]:

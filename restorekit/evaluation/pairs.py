@@ -27,8 +27,8 @@ from restorekit.evaluation.pair_files import Pair, find_pairs
 from restorekit.evaluation.tables import WriteLine
 from restorekit.plugins.discovery import recipes
 from restorekit.run.engine import Engine
-from restorekit.run.folder import sample_seed
 from restorekit.run.images import Photo, read_photo
+from restorekit.run.job_files import sample_seed
 from restorekit.run.runner import Runner
 from restorekit.run.side_images import file_tables
 

@@ -31,9 +31,9 @@ from restorekit.models.registry import PRIORS
 from restorekit.plugins.discovery import recipes
 from restorekit.run.arguments import check_arguments, python_names, with_python_names
 from restorekit.run.engine import Precision, make_engine
-from restorekit.run.folder import sample_seed
 from restorekit.run.function_docs import function_docstring
 from restorekit.run.image_input import CallerImage, ImageInput, read_image
+from restorekit.run.job_files import sample_seed
 from restorekit.run.notebook import with_before
 from restorekit.run.restoration import restore_photo
 from restorekit.run.runner import Runner

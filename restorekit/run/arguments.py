@@ -51,6 +51,8 @@ KINDS = {
     "lossless": Kind(bool, "True, False or None"),
     "overwrite": FLAG_KIND,
     "compile": FLAG_KIND,
+    "uncertainty": FLAG_KIND,
+    "trace_frames": Kind(int, "an integer >= 1", 1),
     "report": Kind((bool, str, os.PathLike), "True, False or a path"),
     "progress": Kind(Callable, "a function of two numbers"),  # type: ignore[arg-type]
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
-from restorekit.core.files import IMAGE_SUFFIXES, Search, path_kind, search_images
+from restorekit.core.files import BY_PRODUCT, IMAGE_SUFFIXES, Search, path_kind, search_images
 from restorekit.errors import OptionError
 from restorekit.run.mirror import url_of
 
@@ -19,7 +19,7 @@ RESULT = "result of restorekit"
 _EXPLANATIONS = {"linked folder": " (not followed; name it as an input)", EXCLUDED: " (--exclude)"}
 # Singular and plural of the kinds whose plural differs.
 _NAMES = {kind: (kind, f"{kind}s") for kind in ("broken link", "linked folder", "FIFO", "socket", "device")}
-_NAMES[RESULT] = (RESULT, "results of restorekit")
+_NAMES |= {RESULT: (RESULT, "results of restorekit"), BY_PRODUCT: (BY_PRODUCT, "by-products of restorekit")}
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ class _Finder:
             self.found.failed.append((path, f"no such file or folder{_folder_of(path)}"))
         elif kind and matches(Path(path.name) if path.is_absolute() else path, self.exclude):
             self.found.skipped.append((path, EXCLUDED))
+        elif kind == BY_PRODUCT:
+            self.found.skipped.append((path, kind))
         elif kind in ("image", "file") or kind.startswith("."):
             self.found.photos.append(Found(path, path.parent, in_folder=False))
         elif kind:

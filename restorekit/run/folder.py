@@ -7,21 +7,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
-from torch import Tensor
 
 from restorekit.core.files import remove_partial_files
-from restorekit.core.noise import image_seed
-from restorekit.core.options import ImageOption
-from restorekit.core.thread_warnings import record_warnings, warnings_by_thread
-from restorekit.errors import ImageError, RestorekitWarning
-from restorekit.run.encode import encode_photo
+from restorekit.core.thread_warnings import warnings_by_thread
+from restorekit.run.by_products import replace_trace, write_uncertainty
 from restorekit.run.failures import failure_message, full_disk
-from restorekit.run.formats import check_target
-from restorekit.run.images import Photo, pixel_count, read_photo
+from restorekit.run.images import Photo, pixel_count
+from restorekit.run.job_files import Loaded, encoded, load, sample_seed
 from restorekit.run.observer import Observe, Observer, StopRunError, unobserved
 from restorekit.run.pipeline import OrderedGate, StoppedError, Workers
 from restorekit.run.plan import Job, Plan
@@ -29,28 +24,13 @@ from restorekit.run.restoration import restore_photo
 from restorekit.run.results import Facts, Results
 from restorekit.run.runner import Runner
 from restorekit.run.settings import RunReport, Settings, deleted
-from restorekit.run.side_images import file_tables, read_side_image
+from restorekit.run.trace import TraceRecorder
 from restorekit.run.transfer import LocalFiles, Transfer
 
 DEFAULTS = Settings()
 # Photos that are read or written while others are restored, and the number of pixels that are in memory at most, unless
 # one photo has more.
 READ_AND_WRITTEN, MAX_PIXELS_IN_MEMORY = 2, 64_000_000
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A job whose files have been read.
-
-    Attributes:
-        job: the job.
-        photo: the photo.
-        side_images: tensors of the side images and JPEG tables, by name.
-    """
-
-    job: Job
-    photo: Photo
-    side_images: dict[str, Tensor]
 
 
 @dataclass
@@ -92,6 +72,11 @@ class FolderRun:
                 last = None if loaded is None else self._restore(outcome, loaded, numbers)
             if loaded is not None and last is not None:
                 outcome.restored = self._write(outcome, loaded, numbers[-1], *last)
+            if self.settings.uncertainty and outcome.kept:
+                outcome.notes.append("no mean and standard deviation: a sample is kept that this run would not make")
+            elif self.settings.uncertainty and (outcome.restored or outcome.skipped):
+                with self._failures_of(outcome):
+                    outcome.notes += write_uncertainty(job, self.settings.encoding)
         with self._failures_of(outcome):
             self.transfer.publish(job)
         outcome.restored = outcome.restored and not outcome.failures
@@ -166,9 +151,14 @@ class FolderRun:
         """Return a sample, or None after a failure."""
         started, seed = monotonic(), sample_seed(self.settings.seed, loaded.job.source.name, number)
         with self._failures_of(outcome):
-            stoppable = self._stoppable(self._observe(loaded.job, number))
-            photo, notes = restore_photo(runner, loaded.photo, seed, loaded.side_images, stoppable)
-            return photo, Facts(monotonic() - started, tuple(notes))
+            observer = self._stoppable(self._observe(loaded.job, number))
+            trace = None if self.settings.trace is None else TraceRecorder(self.settings.trace)
+            observer = observer if trace is None else trace.recorded(observer)
+            photo, notes = restore_photo(runner, loaded.photo, seed, loaded.side_images, observer)
+            facts = Facts(monotonic() - started, tuple(notes))
+            # Before the result, so that no result of a run that is interrupted here lacks its trace.
+            outcome.notes += replace_trace(loaded.job, number, trace, loaded.photo, photo)
+            return photo, facts
         return None
 
     def _write(self, outcome: Outcome, loaded: Loaded, number: int, photo: Photo, facts: Facts) -> bool:
@@ -266,31 +256,3 @@ def run_jobs(
     if transfer is None:
         run.check_existence()
     return run.report
-
-
-def load(job: Job, runner: Runner, settings: Settings) -> Loaded:
-    """Read the photo, its JPEG tables and the side images of a job; ImageError if its targets cannot store it."""
-    if job.problem:
-        raise ImageError(job.problem)
-    photo = read_photo(job.source)
-    side_images = file_tables(runner.recipe, runner.options.options, photo)
-    for parameter in runner.recipe.side_images:
-        if parameter.name in job.side_images and isinstance(parameter.spec, ImageOption):
-            path, reading = job.side_images[parameter.name], settings.reading(parameter.name)
-            with record_warnings(RestorekitWarning) as found:
-                side_images[parameter.name] = read_side_image(path, parameter.spec, photo, parameter.name, reading)
-            photo = replace(photo, notes=(*photo.notes, *map(str, found)))
-    for target in job.targets:
-        check_target(photo, target, settings.encoding)
-    return Loaded(job, photo, side_images)
-
-
-def encoded(photo: Photo, restored: Photo, target: Path, settings: Settings) -> tuple[bytes, list[str]]:
-    """Return the file of a restored photo in the format of the target, and notes on what it does not keep."""
-    data, lost = encode_photo(restored, target, settings.encoding)
-    return data, [*restored.notes[len(photo.notes) :], *lost]
-
-
-def sample_seed(seed: int, name: str, number: int) -> int:
-    """Return the seed of sample `number`, counted from 0, of the photo with that file name."""
-    return image_seed(seed, name if number == 0 else f"{name}#{number}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from restorekit.errors import ImageError
+from restorekit.run.by_products import by_products
 from restorekit.run.manifest import Manifest, Record, digest, parse_record
 from restorekit.run.mirror import recorded_file, url_of
 from restorekit.run.plan import Job
@@ -71,6 +72,10 @@ class RemoteFiles:
             for target in job.targets:
                 if target in self._fetched:
                     self._publish_target(target)
+            for path in by_products(job):
+                if url_of(path) and path.is_file():
+                    upload(path)
+                    path.unlink()
         finally:
             for path in {job.source, *job.side_images.values()} - self.shared:
                 if url_of(path):

@@ -22,8 +22,8 @@ from restorekit.plugins.plugin_errors import PluginError
 from restorekit.plugins.recipe_file import load_recipe
 from restorekit.run.engine import make_engine
 from restorekit.run.failures import failure_message
-from restorekit.run.folder import encoded, load, sample_seed
 from restorekit.run.formats import Encoding, format_of
+from restorekit.run.job_files import encoded, load, sample_seed
 from restorekit.run.manifest import Record, digest
 from restorekit.run.plan import Job
 from restorekit.run.restoration import restore_photo

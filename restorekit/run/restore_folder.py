@@ -17,7 +17,7 @@ from restorekit.run.engine import Precision
 from restorekit.run.formats import Encoding
 from restorekit.run.plan import Job
 from restorekit.run.session import EngineName, Request, open_session
-from restorekit.run.settings import OnChange, RunReport, Settings
+from restorekit.run.settings import FRAMES, OnChange, RunReport, Settings, Trace, TraceKind
 from restorekit.run.side_images import readings
 
 
@@ -44,6 +44,9 @@ def restore_folder(
     engine: EngineName = "local",
     workers: int | None = None,
     report: bool | str | Path = False,
+    trace: TraceKind | None = None,
+    trace_frames: int = FRAMES,
+    uncertainty: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> RunReport:
@@ -67,6 +70,9 @@ def restore_folder(
         engine, workers: "ray" restores the photos on a Ray cluster with that number of workers.
         report: whether to write an HTML report, `report.html` in the folder that all results share; or the file to
             write. `RunReport.page` is its path.
+        trace, trace_frames: what is written beside each result to show how it was made; see `Trace`.
+        uncertainty: whether the mean and the standard deviation of the samples of each photo are written beside them:
+            photo.jpg.mean.jpg, photo.jpg.std.png (16 bits, in 1/256 grey levels) and photo.jpg.uncertainty.png.
         progress: called with the number of photos that are done and their total.
         options: options of the recipe. Side images are files, folders or URLs; `invert_NAME`, and for masks
             `NAME_channel` and `resize_NAME`, are those of the command.
@@ -82,18 +88,20 @@ def restore_folder(
     check_arguments(
         where, output=output, format=format, output_quality=output_quality, lossless=lossless, overwrite=overwrite,
         batch=batch, device=device, precision=precision, tile=tile, compile=compile, workers=workers, report=report,
-        progress=progress,
+        trace_frames=trace_frames, uncertainty=uncertainty, progress=progress,
     )  # fmt: skip
     seed = new_seed() if seed is None else check_seed(seed, recipe.name)
     reading = take_readings(recipe, options)
     encoding = Encoding(output_quality, lossless)
+    traced = None if trace is None else Trace(trace, trace_frames)
+    side_readings = readings(recipe, reading)
     request = Request(
         recipe,
         texts(inputs, "inputs", where),
         output,
         prior,
         options,
-        Settings(seed, batch, overwrite, on_change, readings(recipe, reading), encoding),
+        Settings(seed, batch, overwrite, on_change, side_readings, encoding, traced, uncertainty),
         samples,
         format,
         texts(exclude, "exclude", where, (str,)),

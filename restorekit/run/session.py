@@ -69,6 +69,8 @@ class Request:
 
     def __post_init__(self) -> None:
         check_choice(self.engine, EngineName, "engine")
+        if self.settings.uncertainty and self.samples < 2:
+            raise OptionError(f"--uncertainty: found --samples {self.samples}, allowed: --samples 2 or more")
 
     @property
     def side_images(self) -> dict[str, str | Path]:

@@ -13,12 +13,33 @@ from restorekit.run.plan import Job
 from restorekit.run.side_images import DEFAULT, Reading
 
 OnChange = Literal["redo", "keep", "fail"]
+TraceKind = Literal["strip", "webp"]
+# Allowed numbers of frames of a trace, and the default.
+MIN_FRAMES, MAX_FRAMES, FRAMES = 2, 64, 9
 
 
 def check_choice(value: Any, allowed: Any, where: str) -> None:
     """Raise OptionError if a value is not one of those of a `Literal`."""
     if value not in get_args(allowed):
         raise OptionError(f"{where}: found {value!r}, allowed: {', '.join(get_args(allowed))}")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What is written to show the estimates of the clean image during a restoration.
+
+    Attributes:
+        kind: "strip" for one PNG picture with all frames, "webp" for an animation.
+        frames: number of frames, including the result; fewer if the recipe evaluates the prior less often.
+    """
+
+    kind: TraceKind
+    frames: int = FRAMES
+
+    def __post_init__(self) -> None:
+        check_choice(self.kind, TraceKind, "trace")
+        if not isinstance(self.frames, int) or not MIN_FRAMES <= self.frames <= MAX_FRAMES:
+            raise OptionError(f"trace_frames: found {self.frames!r}, allowed: {MIN_FRAMES} to {MAX_FRAMES}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,8 @@ class Settings:
             replaces them, "keep" keeps them, "fail" reports a failure.
         readings: how side images are read, by name; the others have the default.
         encoding: how results are compressed.
+        trace: what is written beside each result to show how it was made; None for nothing.
+        uncertainty: whether mean and standard deviation of the samples are written beside them.
     """
 
     seed: int = 0
@@ -41,6 +64,8 @@ class Settings:
     on_change: OnChange = "redo"
     readings: Mapping[str, Reading] = field(default_factory=dict)
     encoding: Encoding = field(default_factory=Encoding)
+    trace: Trace | None = None
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self.on_change, OnChange, "on_change")

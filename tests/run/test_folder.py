@@ -23,8 +23,9 @@ from restorekit.core.options import ImageOption, Option
 from restorekit.core.recipe import recipe
 from restorekit.errors import RestorekitWarning
 from restorekit.run.engine import make_engine
-from restorekit.run.folder import Settings, run_jobs, sample_seed
+from restorekit.run.folder import Settings, run_jobs
 from restorekit.run.images import read_photo
+from restorekit.run.job_files import sample_seed
 from restorekit.run.plan import plan_jobs
 from restorekit.run.png16 import encode_png16
 from restorekit.run.runner import Runner
