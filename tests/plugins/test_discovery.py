@@ -288,4 +288,4 @@ def test_all_options_of_the_commands_are_reserved() -> None:
     for recipe in found.recipes().values():
         names = set(inspect.signature(typer_command(recipe)).parameters)
         common = {*reserved.COMMON} if recipe.model is not None else {*reserved.COMMON} - {"model"}
-        assert names == {"inputs", *reserved.option_names(recipe), *common} | ({"samples"} & names)
+        assert names == {"inputs", *reserved.option_names(recipe), *common} | ({name for name, *_ in SAMPLES} & names)
