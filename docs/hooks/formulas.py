@@ -10,6 +10,7 @@ import re
 
 import latex2mathml.converter
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
@@ -18,8 +19,12 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>
 
 
 def mathml(latex: str, block: bool) -> str:
-    """Return a formula as MathML. LaTeX that is not understood raises an exception, which ends the build."""
-    return latex2mathml.converter.convert(latex.strip(), display="block" if block else "inline")
+    """Return a formula as MathML; PluginError, which ends the build, if it contains an unknown command."""
+    converted = latex2mathml.converter.convert(latex.strip(), display="block" if block else "inline")
+    unknown = re.findall(r">(\\\w+)<", converted)
+    if unknown:
+        raise PluginError(f"{latex.strip()}: found {unknown[0]}, allowed: LaTeX that latex2mathml knows")
+    return converted
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
