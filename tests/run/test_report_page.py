@@ -168,10 +168,10 @@ def test_notes_belong_to_their_photo(tmp_path: Path) -> None:
 
     save(tmp_path / "in" / "a: b.png", 9, 9, 3)
     save(tmp_path / "in" / "a.png", 8, 9, 3)
-    Image.new("P", (5, 7)).save(tmp_path / "in" / "p.png")
+    Image.new("P", (5, 7)).save(tmp_path / "in" / "p: q.png")
     notes = {p["name"]: p["notes"] for p in read(run(tmp_path / "in", tmp_path / "out", noted).page).photos}
     palette = "the palette was converted to RGB"
-    assert notes == {"a: b.png": ["height: 9"], "a.png": ["height: 8"], "p.png": [palette, "height: 7"]}
+    assert notes == {"a: b.png": ["height: 9"], "a.png": ["height: 8"], "p: q.png": [palette, "height: 7"]}
 
 
 def test_samples_and_results_of_another_size(photos: Path, tmp_path: Path) -> None:
@@ -290,6 +290,21 @@ def test_command_line(photos: Path, tmp_path: Path, restorekit) -> None:
     assert not path.exists()
     code, _, err = restorekit("denoise", "-", "--report")
     assert (code, err) == (2, "error: --report: found - (standard input or output), allowed: files and folders\n")
+
+
+def test_texts_of_the_page_are_escaped() -> None:
+    nasty = "<b onclick=alert(1)>\x1b&"
+    found = Parsed("".join(page(nasty, {"restored": nasty}, {nasty: nasty}, [], [])))
+    assert not any(tag == "b" or "onclick" in attributes for tag, attributes in found.elements)
+    assert "\x1b" not in "".join(page(nasty, {"restored": nasty}, {"options": nasty}, [], []))
+
+
+def test_the_place_of_an_unreadable_photo_stays_empty(tmp_path: Path) -> None:
+    with Thumbnails(1) as thumbnails:
+        thumbnails.add(0, tmp_path / "missing.png", (save(tmp_path / "b.png", 30, 40, 3),))
+        ((_, texts),) = thumbnails.lines()
+        assert [bool(text) for text in json.loads(texts)] == [False, True]
+        assert (thumbnails.shown[0].size, thumbnails.shown[0].result_size) == (None, (40, 30))
 
 
 def test_thumbnails_take_a_bounded_share(tmp_path: Path) -> None:
