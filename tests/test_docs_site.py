@@ -111,6 +111,7 @@ def test_the_model_zoo_states_the_facts_of_every_bundled_model(hook) -> None:
         ("docs/index.md", "index.md", "[a b](../restorekit/weights/m/README.md)", "[a b](cards/m.md)"),
         ("benchmarks/steps.md", "benchmarks/steps.md", "[a](../docs/solvers.md)", "[a](../solvers.md)"),
         ("plugins/restorekit-x/README.md", "packages/x.md", "[r](../../README.md)", "[r](../index.md)"),
+        ("docs/a.md", "a.md", "[solvers.md](solvers.md#bias)", "[Solvers](solvers.md#bias)"),
         ("docs/a.md", "a.md", "[d](../restorekit/builtin/denoise.py)", "d (`restorekit/builtin/denoise.py`)"),
         ("docs/a.md", "a.md", "[d](../no/such.py)", "[d](../no/such.py)"),
         ("docs/a.md", "a.md", "`[a](../benchmarks/x.md)`", "`[a](../benchmarks/x.md)`"),

@@ -34,7 +34,7 @@ def overview(facts: list[dict[str, Any]]) -> str:
                 model["kind"] if model["kind"] == model["family"] else f"{model['kind']}, {model['family']}",
                 f"{model['parameters'] / 1e6:.1f} million",
                 size,
-                f"{low:.3g} to {high:.3g}",
+                f"{low:.3g} to {high:,.0f}" if high > 100 else f"{low:.3g} to {high:.3g}",
                 str(len(model["classes"])) if model["classes"] else "none",
                 f"{model['bytes'] / 1e6:.1f} MB",
             )

@@ -1,8 +1,9 @@
 """MkDocs hook: pages from other folders of the repository, and links between them.
 
 Links in Markdown files are relative to the file in the repository, so that they also work where the repository is
-browsed. Benchmarks, model cards, the READMEs of the packages and the changelog become pages of the site, and links to
-them are rewritten. A link to any other file of the repository becomes its text and the path.
+browsed. Benchmarks, model cards, the READMEs of the packages and the changelog become pages of the site. Links to them
+are rewritten, and a link whose text is the name of the file gets the title of the page. A link to any other file of the
+repository becomes its text and the path.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 CODE = re.compile(r"(^(`{3,}).*?^\2`*$|(?<!`)`[^`]+`(?!`))", re.MULTILINE | re.DOTALL)
 SCHEME = re.compile(r"[a-z]+:")
+FILE_NAME = re.compile(r"[\w/-]+\.md")
 ROW = re.compile(r"^\|.*$", re.MULTILINE)
 
 
@@ -49,6 +51,12 @@ def repository_pages() -> dict[str, Path]:
     return {page: file for page, file in pages.items() if page is not None}
 
 
+def title(file: Path) -> str | None:
+    """Return the first heading of a Markdown file, or None."""
+    found = re.search(r"^# (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE) if file.is_file() else None
+    return found[1] if found else None
+
+
 def rewritten(markdown: str, source: str, page: str) -> str:
     """Return the Markdown of a page with its links to files of the repository as links within the site.
 
@@ -64,6 +72,8 @@ def rewritten(markdown: str, source: str, page: str) -> str:
         found = site_path(path)
         if found is None:
             return f"{text} (`{path}`)" if (ROOT / path).exists() else match[0]
+        if FILE_NAME.fullmatch(text):
+            text = title(ROOT / path) or text
         relative = os.path.relpath(found, PurePosixPath(page).parent).replace(os.sep, "/")
         return f"[{text}]({relative}{'#' if anchor else ''}{anchor})"
 
