@@ -13,6 +13,7 @@ import torch
 
 from restorekit.core.files import atomic_path
 from restorekit.errors import ImageError, OptionError, printable, shortened
+from restorekit.run.by_products import by_products
 from restorekit.run.manifest import Manifest, Record
 from restorekit.run.mirror import is_url, recorded_name, url_of, with_urls
 from restorekit.run.plan import Job, Plan
@@ -49,11 +50,13 @@ class ReportPage:
 
     def __post_init__(self) -> None:
         self._sources = {job.source for job in self.plan.jobs}
+        self._others: dict[int, list[Path]] = {}
         self._numbers = {job: number for number, job in enumerate(self.plan.jobs)}
 
     def add(self, job: Job) -> None:
         """Make the thumbnails of a photo, whose files must exist on this machine."""
         number = self._numbers[job]
+        self._others[number] = [path for path in by_products(job) if path.exists()]
         try:
             if not self.problem and number not in self.thumbnails.shown:
                 self.thumbnails.add(number, job.source, tuple(path for path in job.targets if path.exists()))
@@ -110,7 +113,7 @@ class ReportPage:
                 names[job.source],
                 state,
                 self._file(job.source, "photo"),
-                [self._file(path, _result_name(job, i)) for i, path in enumerate(job.targets)] if has_results else [],
+                self._results(job, number) if has_results else [],
                 sum(seconds) if seconds else None,
                 [_shown(note) for note in dict.fromkeys([*notes.get(job.source, ()), *recorded])],
                 _shown(error),
@@ -119,6 +122,13 @@ class ReportPage:
             )
         for path in [path for path in errors if path not in self._sources]:
             yield Entry(names[path], "failed", self._file(path, "file"), error=_shown(errors[path]))
+
+    def _results(self, job: Job, number: int) -> list[dict[str, str]]:
+        """Return the results of a job, its traces and its maps of the uncertainty, named by the end of their names."""
+        names = ["result"] if len(job.targets) == 1 else [f"result {i + 1}" for i in range(len(job.targets))]
+        others = {path: path.suffixes[-2].removeprefix(".") for path in self._others.get(number, ())}
+        named = dict(zip(job.targets, names, strict=True)) | others
+        return [self._file(path, name) for path, name in named.items()]
 
     def _file(self, path: Path, text: str) -> dict[str, str]:
         return {"text": text, "href": address(path, self.path.parent)}
@@ -249,10 +259,6 @@ def _records(job: Job, manifests: dict[Path, Manifest]) -> Iterator[Record]:
         except OSError:
             continue
         yield from found[-1:]
-
-
-def _result_name(job: Job, number: int) -> str:
-    return "result" if len(job.targets) == 1 else f"result {number + 1}"
 
 
 def _shown(text: str) -> str:

@@ -41,6 +41,12 @@ def same(y, prior, noise):
     return y
 
 
+@recipe("denoising", samples=True)
+def denoising(y, prior, noise):
+    """Evaluate the prior."""
+    return prior(y, torch.full((len(y),), 0.1)) + 0.1 * noise.like(y)
+
+
 @recipe("stops")
 def stops(y, prior, noise):
     """Stop at white photos."""
@@ -183,6 +189,15 @@ def test_samples_and_results_of_another_size(photos: Path, tmp_path: Path) -> No
     assert (larger["size"], larger["result_size"]) == ([60, 40], [120, 80])
     assert larger["change"] == 0
     assert larger["detail"] is None
+
+
+def test_traces_and_maps_of_the_uncertainty_are_linked(photos: Path, tmp_path: Path) -> None:
+    options = {"samples": 2, "trace": "strip", "uncertainty": True}
+    photo = read(run(photos / NASTY, tmp_path / "out", denoising, **options).page).photos[0]
+    texts = [file["text"] for file in photo["results"]]
+    assert texts == ["result 1", "result 2", "trace", "trace", "mean", "std", "uncertainty"]
+    for file in photo["results"]:
+        assert (tmp_path / "out" / unquote(file["href"])).is_file()
 
 
 def test_unchanged_photos_have_no_detail(photos: Path, tmp_path: Path) -> None:
