@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import gradio as gr
 from fastapi import FastAPI
 
@@ -42,10 +40,6 @@ def make_app(visitors: Visitors, access: Access, device: str, max_upload: int) -
 
     max_upload: largest size of an uploaded file in bytes.
     """
-    root = str(visitors.root)
-    # Gradio reads these variables in every request: it reports nothing, and serves files below this folder only.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"], os.environ["GRADIO_EXAMPLES_CACHE"] = root, f"{root}/examples"
     page = build_page(visitors, access, device)
     page.queue(default_concurrency_limit=None, api_open=False)
     app = gr.mount_gradio_app(

@@ -10,6 +10,8 @@ import gradio as gr
 from gradio.data_classes import FileData, ListFiles
 
 from restorekit.ui.form import SLIDER_STEPS, Field
+from restorekit.ui.theme import QUIET
+from restorekit.ui.visitor import Visitors
 
 # A choice of more values can be searched.
 MANY = 8
@@ -102,3 +104,14 @@ def component(field: Field, prefix: str) -> gr.components.Component:
     name = f"{prefix}-{field.name}".replace("_", "-")
     common = {"label": field.label, "info": field.help, "elem_id": name, "interactive": True, "min_width": 210}
     return BUILDERS[field.kind](field, **common)
+
+
+def stop_on_click(button: gr.Button, visitors: Visitors) -> None:
+    """Let a button stop the job of the visitor who clicks it."""
+
+    def stop(request: gr.Request) -> None:
+        job = visitors.of(request).job
+        if job is not None:
+            visitors.queue.stop(job)
+
+    button.click(stop, None, None, queue=False, **QUIET)

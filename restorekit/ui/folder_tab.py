@@ -13,6 +13,7 @@ from restorekit.models.listing import listed_models
 from restorekit.plugins.discovery import recipes
 from restorekit.run.settings import OnChange
 from restorekit.ui.access import Access
+from restorekit.ui.components import stop_on_click
 from restorekit.ui.folders import FolderOrder, FolderReport, Planned, plan_folder, restore_folder
 from restorekit.ui.form import check_listed
 from restorekit.ui.forms import OutputFields, about, build_forms, recipe_field
@@ -79,7 +80,7 @@ class FolderTab:
         self.recipe.change(self._change_recipe, self.recipe, shown, **QUIET)
         self.plan.click(self._plan, inputs, running, concurrency_limit=None, **QUIET)
         self.run.click(self._run, inputs, running, concurrency_limit=None, **QUIET)
-        self.stop.click(self.visitors.stop, None, None, queue=False, **QUIET)
+        stop_on_click(self.stop, self.visitors)
 
     def _change_recipe(self, name: str) -> list[Any]:
         recipe = recipes()[name]
@@ -124,10 +125,10 @@ class FolderTab:
         finally:
             if not job.is_finished:
                 self.visitors.queue.stop(job)
-        yield [*idle, *_outcome(job)]
+        yield [*idle, *outcome(job)]
 
 
-def _outcome(job: Job) -> tuple[str, str]:
+def outcome(job: Job) -> tuple[str, str]:
     """Return the status line and the table of a finished job."""
     found: Planned | FolderReport | None = job.result
     if found is None:

@@ -13,6 +13,7 @@ from restorekit.errors import OptionError, RestorekitError
 from restorekit.models.listing import listed_models
 from restorekit.plugins.discovery import recipes
 from restorekit.ui.access import Access
+from restorekit.ui.components import stop_on_click
 from restorekit.ui.form import check_listed
 from restorekit.ui.forms import OutputFields, about, build_forms, recipe_field
 from restorekit.ui.jobs import Job
@@ -70,7 +71,7 @@ class RestoreTab:
         values = [*self.output.inputs, *self.photos.readings, *self.forms.inputs]
         running = [self.run, self.stop, self.status, self.estimate, *self.results.outputs]
         self.run.click(self._run, [self.recipe, self.photos.editor, *values], running, concurrency_limit=None, **QUIET)
-        self.stop.click(self.visitors.stop, None, None, queue=False, **QUIET)
+        stop_on_click(self.stop, self.visitors)
 
     def _change_recipe(self, name: str, editor: Any, request: gr.Request) -> list[Any]:
         visitor = self.visitors.of(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator
 
@@ -10,7 +11,6 @@ import uvicorn
 
 from restorekit.errors import OptionError
 from restorekit.ui.access import Access
-from restorekit.ui.app import make_app
 from restorekit.ui.jobs import JobQueue
 from restorekit.ui.visitor import Visitors
 
@@ -25,6 +25,9 @@ def serve(access: Access, port: int, device: str, max_upload: int, on_start: Cal
     Raises OptionError if the address cannot be used.
     """
     with _listening(access.host, port) as listener, _visitors() as visitors:
+        _set_variables(visitors)
+        from restorekit.ui.app import make_app
+
         app = make_app(visitors, access, device, max_upload)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, server_header=False)
         server = _Server(config, lambda: on_start(listener.getsockname()[1]), visitors.queue.close)
@@ -52,6 +55,16 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _set_variables(visitors: Visitors) -> None:
+    """Let Gradio report nothing, and write and serve files below the folder of the visitors only.
+
+    Gradio reads the variables when it is imported and in every request.
+    """
+    root = str(visitors.root)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"], os.environ["GRADIO_EXAMPLES_CACHE"] = root, f"{root}/examples"
+
+
 @contextlib.contextmanager
 def _visitors() -> Iterator[Visitors]:
     visitors = Visitors(JobQueue())
@@ -68,7 +81,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OptionError(f"--host {host} --port {port}: {reason}; allowed: an address of this machine") from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        allowed = "allowed: an address of this machine and a free port"
+        raise OptionError(f"--host {host} --port {port}: {reason}; {allowed}") from error
     with listener:
         yield listener

@@ -10,8 +10,8 @@ import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
@@ -145,6 +145,15 @@ class Visitor:
         self.uploads, self.current = [], 0
 
 
+class Session(Protocol):
+    """What is used of a `gradio.Request`.
+
+    Gradio must be imported after its variables are set; see `restorekit.ui.server`.
+    """
+
+    session_hash: str | None
+
+
 class Visitors:
     """The visitors of a server, and the folder that contains theirs.
 
@@ -168,7 +177,7 @@ class Visitors:
                 self._visitors[session] = Visitor(folder)
             return self._visitors[session]
 
-    def of(self, request: gr.Request) -> Visitor:
+    def of(self, request: Session) -> Visitor:
         """Return the visitor of a request."""
         return self.get(request.session_hash or "")
 
@@ -178,12 +187,6 @@ class Visitors:
             self.queue.stop(visitor.job)
         visitor.job = job
         self.queue.add(job)
-
-    def stop(self, request: gr.Request) -> None:
-        """Stop the job of a visitor."""
-        job = self.of(request).job
-        if job is not None:
-            self.queue.stop(job)
 
     def remove(self, session: str) -> None:
         """Stop the job of a visitor whose page was closed, and delete its folder."""
