@@ -14,7 +14,7 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError, unknown
 from restorekit.models.registry import pinned
 from restorekit.run.engine import Precision, make_engine
-from restorekit.run.mirror import Paths, is_url, local_path
+from restorekit.run.mirror import Paths, is_url, local_path, with_urls
 from restorekit.run.observer import Observe, unobserved
 from restorekit.run.plan import Job, Plan, plan_jobs
 from restorekit.run.results import planned
@@ -126,7 +126,8 @@ class Session:
         from restorekit.run.thumbnails import Thumbnails
 
         request, transfer = self.request, self._transfer()
-        settings = run_settings(runner, seed=str(request.settings.seed), command=request.command)
+        sides = {name: with_urls(str(path)) for name, path in request.side_images.items()}
+        settings = run_settings(runner, seed=str(request.settings.seed), command=request.command, **sides)
         with Thumbnails(len(self.plan.jobs)) as thumbnails:
             page = ReportPage(self.report, self.plan, settings, thumbnails)
 

@@ -23,7 +23,7 @@ from restorekit.run.report_page import report_path
 from restorekit.run.thumbnails import MAX_SAMPLES, Thumbnails
 from restorekit.testing import GaussianPrior
 from tests.run.remote import MEMORY, png
-from tests.run.test_folder import save, speckle
+from tests.run.test_folder import fill, save, speckle
 
 QUICK = {"device": "cpu", "precision": "float32"}
 NASTY = "a #1 ? %41 'x' \"y\" <img src=x onerror=alert(1)>& ü:.png"
@@ -189,6 +189,15 @@ def test_samples_and_results_of_another_size(photos: Path, tmp_path: Path) -> No
     assert (larger["size"], larger["result_size"]) == ([60, 40], [120, 80])
     assert larger["change"] == 0
     assert larger["detail"] is None
+
+
+def test_settings_name_the_side_images(photos: Path, tmp_path: Path) -> None:
+    mask = save(tmp_path / "mask.png", 40, 60, 1)
+    page = run(photos / NASTY, tmp_path / "out", fill, mask=mask, seed=12).page
+    text = page.read_text(encoding="utf-8")
+    assert f"<dt>mask</dt><dd>{mask}</dd>" in text
+    assert "<dt>seed</dt><dd>12</dd>" in text
+    assert f"<dt>versions</dt><dd>restorekit {rk.__version__}, torch {torch.__version__}</dd>" in text
 
 
 def test_traces_and_maps_of_the_uncertainty_are_linked(photos: Path, tmp_path: Path) -> None:
