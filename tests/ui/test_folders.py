@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,18 +79,23 @@ def test_the_results_are_those_of_the_command(restorekit, visitors, order, model
     assert [row[0] for row in plan_folder(order, LOCAL, "cpu").rows] == ["done", "new", "done"]
 
 
-def test_a_stopped_run_resumes(visitors: Visitors, order: FolderOrder, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes(visitors: Visitors, model: str, tmp_path: Path) -> None:
+    for number in range(12):
+        save(tmp_path / "in" / f"{number}.png", 40, 30, 3)
+    order = FolderOrder(Order(recipes()["denoise"], {"sigma": 25}, model=model), str(tmp_path / "in"))
+
     def stop(job: Job) -> None:
-        if job.progress.text == "1 of 2 photos":
+        if job.progress.text == "1 of 12 photos":
             job.stop()
 
-    target = str(tmp_path / "out")
-    (tmp_path / "in" / "c.png").unlink()
-    job = run(visitors, replace(order, target=target), on_change=stop)
+    job = run(visitors, order, on_change=stop)
     assert job.state == "stopped"
-    assert job.result.text == "1 restored of 2 photos; stopped, Restore resumes"
-    found = run(visitors, replace(order, target=target)).result
-    assert found.text == "1 restored, 1 skipped because results exist of 2 photos"
+    match = re.fullmatch(r"(\d+) restored of 12 photos; stopped, Restore resumes", job.result.text)
+    assert match is not None, job.result.text
+    done = int(match[1])
+    assert 1 <= done < 12
+    expected = f"{12 - done} restored, {done} skipped because results exist of 12 photos"
+    assert run(visitors, order).result.text == expected
 
 
 def test_masks_are_paths(visitors: Visitors, model: str, tmp_path: Path) -> None:
