@@ -45,3 +45,18 @@ def test_every_class_completes_the_photo_differently(tmp_path: Path, monkeypatch
     assert len(set(centers)) == 8
     corners = {panel.crop((0, 0, 192, 40)).tobytes() for panel in shown}
     assert len(corners) == 1
+
+
+def test_scratches_and_text_are_filled(tmp_path: Path, monkeypatch) -> None:
+    scratches = example("scratches")
+    monkeypatch.setattr(scratches, "PART", (80, 20, 200, 110))
+    monkeypatch.setattr(sys, "argv", ["scratches.py", str(tmp_path / "figure.png")])
+    scratches.main()
+    mask = scratches.damage(120, 90)
+    assert set(mask.tobytes()) == {0, 255}
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.size == (244, 90)
+        before, after = figure.crop((0, 0, 120, 90)), figure.crop((124, 0, 244, 90))
+    inside = Image.composite(before, after, mask)
+    assert inside.tobytes() == before.tobytes()
+    assert before.tobytes() != after.tobytes()
