@@ -140,7 +140,7 @@ def _fixed(plan: Plan) -> dict[str, Any]:
     The order of samples from shards depends on the number of processes, which `run.accumulate` would compensate.
     """
     run = FREE_ON_RESUME["run"] - ({"accumulate"} if plan.data.shards is not None else set())
-    return plan.model_dump(mode="json", exclude={"card": True, **FREE_ON_RESUME, "run": run})
+    return plan.model_dump(mode="json", exclude={"card": True, "validation": True, **FREE_ON_RESUME, "run": run})
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

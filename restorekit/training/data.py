@@ -26,13 +26,16 @@ NUMBERS_PER_CROP = 6
 MAX_ENLARGED = 2**28
 
 
-def find_photos(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its subfolders, sorted; TrainingError if there are none."""
+def find_photos(folder: Path, key: str = "data.folder") -> list[Path]:
+    """Return the image files in a folder and its subfolders, sorted; TrainingError if there are none.
+
+    key: key of the plan, for the message.
+    """
     if not folder.is_dir():
-        raise TrainingError(f"data.folder: {folder} is not a folder (in {Path.cwd()})")
+        raise TrainingError(f"{key}: {folder} is not a folder (in {Path.cwd()})")
     files = find_images(folder)
     if not files:
-        raise TrainingError(f"data.folder: no image in {folder}; allowed: {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise TrainingError(f"{key}: no image in {folder}; allowed: {', '.join(sorted(IMAGE_SUFFIXES))}")
     return files
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -107,3 +107,14 @@ class DataPlan(Config):
         if self.dataset != "folder" and self.labels is not None:
             raise ValueError(f"data.labels is {self.labels}, but data.dataset is {self.dataset!r}; allowed: null")
         return self
+
+
+class ValidationPlan(Config):
+    """Photos that are not in the training data, on which the average is evaluated at every checkpoint."""
+
+    folder: Path
+    """Folder of photos, searched recursively; their center crops of data.crop pixels are used."""
+    photos: int = Field(16, ge=1, le=10**4)
+    """Largest number of photos, spread evenly over the folder."""
+    sigmas: tuple[Annotated[float, Field(gt=0, le=255)], ...] = Field((25.0,), min_length=1, max_length=20)
+    """Noise levels in 8-bit grey levels; the closest ones for a prior that knows only some."""

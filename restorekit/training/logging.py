@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.tensorboard.writer import SummaryWriter
 from torchvision.utils import make_grid, save_image
 
+from restorekit.core.figures import has_matplotlib
 from restorekit.core.files import atomic_path
 from restorekit.core.ladders import ladder_for
 from restorekit.core.noise import ImageNoise
@@ -21,13 +23,14 @@ from restorekit.models.files import CARD
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.labelled import Labelled
 from restorekit.sampling.samplers import sample_ddim
+from restorekit.training.history import PLOT, History
 from restorekit.training.plan import Plan
 
 SAMPLES, SAMPLE_STEPS = 16, 25
 
 
 class Report:
-    """Progress on the terminal, and TensorBoard logs in `output/logs`."""
+    """Progress on the terminal, TensorBoard logs in `output/logs`, and the `History` with its plot."""
 
     def __init__(self, output: Path, steps: int, done: int, *, enabled: bool) -> None:
         self.output, self.enabled = output, enabled
@@ -35,10 +38,16 @@ class Report:
         self.bar = Progress(*columns, TimeRemainingColumn(), disable=not enabled)
         self.task = self.bar.add_task("", total=steps, completed=done)
         self.writer = SummaryWriter(str(output / "logs")) if enabled else None
+        self.history = History(output, done)
         self._last: tuple[int, float] | None = None
 
     def __enter__(self) -> Report:
         self.bar.start()
+        if self.enabled and not has_matplotlib():
+            hint = "pip install 'restorekit[train]'"
+            self.bar.console.print(
+                f"note: no {PLOT}: matplotlib is not installed; {hint}", soft_wrap=True, markup=False
+            )
         return self
 
     def __exit__(
@@ -59,12 +68,26 @@ class Report:
         speed = (images - last_images) / (now - last_time) if now > last_time else 0.0
         self._last = images, now
         text = f"loss {loss:.4f}  {speed:.1f} images/s"
+        self.history.add_loss(step, images, loss)
         self.bar.update(self.task, completed=step, description=text)
         if self.writer is not None:
             for name, value in (("loss", loss), ("lr", lr), ("images_per_second", speed)):
                 self.writer.add_scalar(name, value, step)
             if not self.bar.console.is_terminal:
                 self.bar.console.print(f"step {step}  images {images}  {text}  lr {lr:.2e}", soft_wrap=True)
+
+    def save(self, step: int, images: int, psnr: Mapping[float, float] | None) -> None:
+        """Write the history and its plot at a checkpoint; OSError if that fails.
+
+        psnr: validation PSNR in dB by noise level in 8-bit grey levels; None if it is not measured.
+        """
+        if psnr is not None:
+            self.history.add_psnr(step, images, psnr)
+        if psnr is not None and self.writer is not None:
+            for sigma, value in psnr.items():
+                self.writer.add_scalar(f"validation_psnr/{sigma:g}", value, step)
+        if self.enabled:
+            self.history.write()
 
     def samples(self, prior: Prior | NoisyClassifier, step: int, size: int) -> None:
         """Write a grid of DDIM samples of all classes to `output/samples` and TensorBoard, if the model can sample.

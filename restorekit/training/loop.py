@@ -35,6 +35,7 @@ from restorekit.training.plan import OptimizerPlan, Plan
 from restorekit.training.processes import accelerator_for, check_processes
 from restorekit.training.sharding import gather, shard, whole
 from restorekit.training.transfer import start_from
+from restorekit.training.validation import validation_for
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Trainer:
         self.accelerator = accelerator_for(plan.run)
         check_processes(self.accelerator)
         torch.manual_seed(plan.run.seed)
+        self.validation = validation_for(plan)
         prior = plan.model.build() if init_from is None else start_from(init_from, plan)
         prior.requires_grad_(True).train()
         self.is_sharded = plan.run.fsdp and self.accelerator.num_processes > 1
@@ -118,21 +120,22 @@ class Trainer:
                     report.log(self.progress.step, self.progress.images, self._checked(losses), self._rate())
                     losses = []
                 if self._is_due(saved_at, plan.save_minutes):
-                    self.save(losses)
+                    self.save(losses, report)
                     saved_at = time.monotonic()
                 if plan.sample_minutes and self._is_due(sampled_at, plan.sample_minutes):
                     report.samples(self.ema.average, self.progress.step, self.plan.data.crop)
                     sampled_at = time.monotonic()
             if main or self.is_sharded:
-                self.save(losses)
+                self.save(losses, report)
         return Result(self.progress.step, plan.steps, stop.exit_code, main)
 
-    def save(self, losses: list[Tensor]) -> None:
-        """Write weights, card and checkpoint, each atomically; raise TrainingError if a recent loss is not finite.
+    def save(self, losses: list[Tensor], report: Report) -> None:
+        """Write weights, card, curves and checkpoint, each atomically; TrainingError if a recent loss is not finite.
 
         The main process calls this, or all processes if the weights are divided; the main process writes.
         """
         self._checked(losses)
+        psnr = None if self.validation is None else self.validation.psnr(self.ema.average)
         dtype = getattr(torch, self.plan.run.weights)
         weights = self.ema.average.net.state_dict()
         state = {
@@ -149,6 +152,7 @@ class Trainer:
                 return
         save_weights(self.output / WEIGHTS, weights, self.plan.model, dtype)
         write_card(self.output, self.plan, self.progress.step, self.progress.images)
+        report.save(self.progress.step, self.progress.images, psnr)
         write_checkpoint(self.output / CHECKPOINT, state)
 
     @property
@@ -275,7 +279,7 @@ def train(
     init_from: Path | None = None,
     max_minutes: float | None = None,
 ) -> Result:
-    """Train according to a plan; write `model.safetensors`, `README.md`, `checkpoint.pt` and logs to `output`.
+    """Train according to a plan; write `model.safetensors`, `README.md`, `checkpoint.pt`, curves and logs to `output`.
 
     TrainingError if a file cannot be written, or if there is not enough memory; a complete checkpoint is then kept.
     """

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from restorekit.core.config import Config
 from restorekit.models.config import EpsilonConfig, ModelConfig, NoisyClassifierConfig, ScoreConfig
-from restorekit.training.data_plan import DataPlan
+from restorekit.training.data_plan import DataPlan, ValidationPlan
 from restorekit.training.degradation_plan import MARGIN, REDUCTION, DegradationPlan
 from restorekit.training.noise_masks import KINDS as MASK_KINDS
 from restorekit.training.noise_masks import Kind as MaskKind
@@ -144,6 +144,8 @@ class Plan(Config):
     card: CardPlan
     model: ModelConfig = EpsilonConfig()
     data: DataPlan
+    validation: ValidationPlan | None = None
+    """Photos on which the PSNR of D is measured at every checkpoint; null for none."""
     noise: NoisePlan = NoisePlan()
     degradation: DegradationPlan | None = None
     """The degradations of a blind prior (model.net.noise_estimator), which replace `noise`."""
@@ -243,6 +245,10 @@ class Plan(Config):
 
     def _labels(self) -> Iterator[str]:
         classes, learned = self.model.classes, self.model.learned_variance
+        if self.validation is not None and isinstance(self.model, NoisyClassifierConfig):
+            yield "validation is given, but model.family is 'classifier'; allowed: null"
+        elif self.validation is not None and classes is not None and self.model.no_label is None:
+            yield "validation is given, but the model has classes and no label for none; allowed: null"
         if (classes is None) != (self.data.labels is None):
             yield f"data.labels is {self.data.labels}, but model.classes is {classes}; allowed: both or neither"
         if (self.loss.label_dropout > 0) != (self.model.no_label is not None):
