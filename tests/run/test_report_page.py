@@ -17,13 +17,15 @@ from PIL import Image
 import restorekit as rk
 from restorekit.core.recipe import recipe
 from restorekit.errors import ImageError, OptionError
+from restorekit.run.folder import run_jobs
 from restorekit.run.plan import Job, Plan
 from restorekit.run.report_html import MARK, address, page
 from restorekit.run.report_page import report_path
+from restorekit.run.runner import Runner
 from restorekit.run.thumbnails import MAX_SAMPLES, Thumbnails
 from restorekit.testing import GaussianPrior
 from tests.run.remote import MEMORY, png
-from tests.run.test_folder import fill, save, speckle
+from tests.run.test_folder import ENGINE, fill, save, speckle
 
 QUICK = {"device": "cpu", "precision": "float32"}
 NASTY = "a #1 ? %41 'x' \"y\" <img src=x onerror=alert(1)>& ü:.png"
@@ -189,6 +191,18 @@ def test_samples_and_results_of_another_size(photos: Path, tmp_path: Path) -> No
     assert (larger["size"], larger["result_size"]) == ([60, 40], [120, 80])
     assert larger["change"] == 0
     assert larger["detail"] is None
+
+
+def test_runs_on_ray_have_a_report(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    def run_here(plan, description, settings, on_done, transfer, *, workers):
+        return run_jobs(plan, Runner(speckle, GaussianPrior(), {}, ENGINE), settings, on_done, transfer)
+
+    monkeypatch.setattr("restorekit.run.ray_engine.run_jobs_on_ray", run_here)
+    arguments = {"engine": "ray", "report": True}
+    report = rk.restore_folder(speckle, photos, tmp_path / "out", "ddpm-photo", **arguments, **QUICK)
+    found = read(report.page)
+    assert [p["state"] for p in found.photos] == ["restored", "failed", "restored"]
+    assert len(json.loads(found.data["p2"])) == 4
 
 
 def test_settings_name_the_side_images(photos: Path, tmp_path: Path) -> None:
