@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restorekit.run.report_html import Entry, page
+from restorekit.run.report_html import Entry
+from restorekit.run.report_html import page as report
 from restorekit.run.thumbnails import Thumbnails
 
 COUNT = 5000
@@ -50,7 +51,7 @@ def write(path: Path, count: int, names: list[str]) -> Path:
         totals = {"restored": f"{count - 1} restored", "failed": "1 failed"}
         lines = ((number, images[number % len(names)]) for number in range(count))
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(page("denoise", totals, {"recipe": "denoise"}, entries, lines))
+            file.writelines(report("denoise", totals, {"recipe": "denoise"}, entries, lines))
     return path
 
 
@@ -130,6 +131,38 @@ def test_the_slider_moves_by_mouse_and_keyboard(page, requests, tmp_path: Path, 
     assert slider.get_attribute("aria-valuetext") == "22 percent before"
     assert (is_noisy(frame, 0.15), is_noisy(frame, 0.3)) == (True, False)
     assert requests == [path.as_uri()]
+
+
+def test_the_slider_moves_by_touch(browser, tmp_path: Path) -> None:
+    path = write(tmp_path / "report.html", 2, ["a.png", "b.png"])
+    context = browser.new_context(has_touch=True, viewport={"width": 400, "height": 800})
+    page = context.new_page()
+    page.goto(path.as_uri())
+    slider = page.get_by_role("slider").first
+    box = slider.bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    assert float(slider.input_value()) == pytest.approx(20, abs=1)
+    context.close()
+
+
+def test_samples_can_be_chosen(page, tmp_path: Path) -> None:
+    photo, samples = tmp_path / "a.png", tuple(tmp_path / f"{number}.png" for number in range(3))
+    for file, level in zip((photo, *samples), (0, 60, 120, 180), strict=True):
+        Image.new("L", (200, 120), level).save(file)
+    with Thumbnails(1) as thumbnails:
+        thumbnails.add(0, photo, samples)
+        entry = Entry("a.png", "restored", {"text": "photo", "href": ""}, samples=3, **asdict(thumbnails.shown[0]))
+        text = "".join(report("complete", {}, {"recipe": "complete"}, [entry], thumbnails.lines()))
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    page.goto((tmp_path / "report.html").as_uri())
+    buttons, frame = page.locator(".samples button"), page.locator(".frame").first
+    assert page.inner_text(".samples").strip() == "3 samples"
+    for number, level in ((0, 60), (2, 180), (1, 120)):
+        buttons.nth(number).click()
+        page.wait_for_function("document.querySelector('.frame .after').complete")
+        image = Image.open(io.BytesIO(frame.screenshot())).convert("L")
+        assert abs(image.getpixel((image.width * 3 // 4, image.height // 4)) - level) < 4
+        assert [button.get_attribute("aria-pressed") for button in buttons.all()].index("true") == number
 
 
 def test_dark_mode_and_narrow_windows(page, tmp_path: Path) -> None:
