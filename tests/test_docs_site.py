@@ -178,6 +178,14 @@ def test_numbers_on_choosing_are_those_of_the_linked_pages() -> None:
     assert checked > 80
 
 
+def test_numbers_of_dejpeg_are_those_of_the_benchmark() -> None:
+    page = (ROOT / "plugins" / "restorekit-dejpeg" / "README.md").read_text(encoding="utf-8")
+    found = numbers("\n".join(re.findall(r"^\| \d+ \|.*", page, re.MULTILINE)))
+    assert len(found) == 16
+    measured = (ROOT / "benchmarks" / "dejpeg.md").read_text(encoding="utf-8")
+    assert all(number in measured for number in found)
+
+
 def test_the_readme_is_short_and_has_one_picture_and_one_table() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 80
