@@ -19,7 +19,7 @@ FINISHED: tuple[State, ...] = ("done", "stopped", "failed")
 # Seconds between two updates of a page.
 INTERVAL = 0.25
 # Seconds for which a server that stops waits for its thread.
-GRACE = 30.0
+GRACE = 15.0
 
 
 class JobStoppedError(Exception):
@@ -192,15 +192,20 @@ class JobQueue:
             running = int(self._running is not None)
             return running + self._jobs.index(job) if job in self._jobs else 0
 
-    def close(self) -> None:
-        """Stop all jobs and wait for the thread."""
+    def close(self) -> bool:
+        """Stop all jobs and wait for the thread, for a limited time; return whether it ended."""
+        self.stop_all()
+        self._thread.join(GRACE)
+        return not self._thread.is_alive()
+
+    def stop_all(self) -> None:
+        """Stop all jobs; none can be added any more."""
         with self._changed:
             self._closed = True
             jobs = [*self._jobs, *([] if self._running is None else [self._running])]
             self._changed.notify_all()
         for job in jobs:
             self.stop(job)
-        self._thread.join(GRACE)
 
     def _work(self) -> None:
         while True:

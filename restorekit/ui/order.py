@@ -78,7 +78,7 @@ class Order:
             value = masks.get(name, self.options.get(name))
             if parameter.kind is bool and value is not None and value != parameter.default:
                 words.append(f"--{'' if value else 'no-'}{flag}")
-            elif value is not None and str(value) != str(parameter.default):
+            elif value is not None and value != parameter.default and str(value) != str(parameter.default):
                 text = Path(value).name if isinstance(parameter.spec, ImageOption) else value
                 words += [f"--{flag}", f"{text:g}" if isinstance(text, float) else str(text)]
         for name, reading in self.read().items():

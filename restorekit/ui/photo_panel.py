@@ -15,7 +15,10 @@ from restorekit.run.side_images import Reading
 from restorekit.ui.components import drop, file_button
 from restorekit.ui.masks import COLOUR, OPACITY, forget, layer_of, load_mask, mask_parameter, remember
 from restorekit.ui.theme import QUIET, counted, status_html
-from restorekit.ui.visitor import Visitor, Visitors
+from restorekit.ui.visitor import PREVIEW_SIDE, Visitor, Visitors
+
+# The radius of the brush at first, as a fraction of the long side.
+STROKES = 100
 
 
 class PhotoPanel:
@@ -39,9 +42,7 @@ class PhotoPanel:
             transforms=(),
             layers=False,
             height=460,
-            brush=gr.Brush(
-                default_size="auto", colors=[("#{:02x}{:02x}{:02x}".format(*COLOUR), OPACITY / 255)], color_mode="fixed"
-            ),
+            brush=brush(),
             buttons=["fullscreen"],
             elem_id="mask-editor",
         )
@@ -103,7 +104,12 @@ class PhotoPanel:
                 label=label,
                 visible=upload is not None and not is_editing,
             ),
-            gr.ImageEditor(value=value if is_editing else None, label=f"Mask of {label}", visible=is_editing),
+            gr.ImageEditor(
+                value=value if is_editing else None,
+                label=f"Mask of {label}",
+                visible=is_editing,
+                brush=brush(PREVIEW_SIDE if upload is None else max(upload.preview_size)),
+            ),
             gr.Group(visible=is_editing),
         ]
 
@@ -155,3 +161,9 @@ class PhotoPanel:
         if visitor.upload is not None:
             forget(visitor.upload)
         return [*self.updates(visitor, recipe), ""]
+
+
+def brush(side: int = PREVIEW_SIDE) -> gr.Brush:
+    """Return the brush for a preview with that long side, at first as narrow as a scratch."""
+    colour = "#{:02x}{:02x}{:02x}".format(*COLOUR), OPACITY / 255
+    return gr.Brush(default_size=max(2, side // STROKES), colors=[colour], color_mode="fixed")

@@ -149,6 +149,8 @@ def _restore_photo(
         )
         return shown[-1].observer
 
+    done = number / total
+    job.report(Progress(f"{order.upload.name}: reading and preparing the photo", done if total > 1 else None))
     report = session.restore(runner, observe=observe)
     for file in visitor.folder.glob("estimate-*.webp"):
         file.unlink(missing_ok=True)

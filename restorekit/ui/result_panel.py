@@ -27,6 +27,16 @@ class ResultPanel:
             self.slider = gr.ImageSlider(
                 label="Before | after", interactive=False, max_height=620, buttons=["fullscreen"], elem_id="slider"
             )
+            self.divider = gr.Slider(
+                0,
+                100,
+                50,
+                step=1,
+                label="Divider",
+                buttons=[],
+                info="For the keyboard: arrow keys move it.",
+                elem_id="divider",
+            )
             self.view = gr.Radio([WHOLE, DETAIL], value=WHOLE, label="View", visible=False, elem_id="view")
             self.gallery = gr.Gallery(
                 label="Samples: choose one to compare", visible=False, allow_preview=False, columns=4, height="auto",
@@ -41,6 +51,7 @@ class ResultPanel:
                 label="The same on the command line", interactive=False, lines=2, buttons=["copy"], elem_id="command"
             )
 
+        self.divider.input(_move, self.divider, self.slider, queue=False, **QUIET)
         self.shown.input(self._show, self.shown, self.outputs[1:], **QUIET)
         self.gallery.select(self._choose_sample, [self.shown, self.view], self.slider, **QUIET)
         self.view.input(self._choose_view, [self.shown, self.view], self.slider, **QUIET)
@@ -104,3 +115,7 @@ def _pair(photo: Restored, sample: int, view: str) -> tuple[str, str]:
     if view == DETAIL and photo.detail is not None:
         return str(photo.detail[0]), str(photo.detail[1 + sample])
     return str(photo.before), str(photo.after[sample])
+
+
+def _move(position: float) -> Any:
+    return gr.ImageSlider(slider_position=position)

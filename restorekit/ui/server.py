@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -30,7 +31,7 @@ def serve(access: Access, port: int, device: str, max_upload: int, on_start: Cal
 
         app = make_app(visitors, access, device, max_upload)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, server_header=False)
-        server = _Server(config, lambda: on_start(listener.getsockname()[1]), visitors.queue.close)
+        server = _Server(config, lambda: on_start(listener.getsockname()[1]), visitors.queue.stop_all)
         # uvicorn raises the signal again when it has stopped.
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
@@ -71,7 +72,10 @@ def _visitors() -> Iterator[Visitors]:
     try:
         yield visitors
     finally:
-        visitors.close()
+        if not visitors.close():
+            # A long computation does not check whether it is to stop, and ends the process with an error.
+            print("ended while a job was running", file=sys.stderr, flush=True)
+            os._exit(0)
 
 
 @contextlib.contextmanager

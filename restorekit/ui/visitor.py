@@ -204,12 +204,14 @@ class Visitors:
             # It may write a result before it notices.
             visitor.job.when_finished(delete)
 
-    def close(self) -> None:
-        """Stop all jobs and delete all files."""
-        self.queue.close()
-        with self._lock:
-            self._visitors.clear()
-        shutil.rmtree(self.root, ignore_errors=True)
+    def close(self) -> bool:
+        """Stop all jobs and delete all files; return whether all jobs ended."""
+        try:
+            return self.queue.close()
+        finally:
+            with self._lock:
+                self._visitors.clear()
+            shutil.rmtree(self.root, ignore_errors=True)
 
 
 def safe_name(name: str) -> str:

@@ -158,7 +158,7 @@ def test_paint_run_compare_and_download(page, requests, server, astronaut, tmp_p
     choose(page, "recipe", "inpaint")
     use_small_model(page, server, "inpaint")
     choose(page, "restore-inpaint-mode", "sample")
-    fill(page, "restore-inpaint-steps", 20 if SCREENSHOTS else 3)
+    fill(page, "restore-inpaint-steps", 10 if SCREENSHOTS else 3)
     page.get_by_role("button", name="Output").first.click()
     fill(page, "restore-samples", 3)
     paint(page, (0.42, 0.35), (0.5, 0.45), (0.6, 0.6))
