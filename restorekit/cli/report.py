@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from restorekit.run.runner import Runner
     from restorekit.run.settings import RunReport
 
-LOSSY = (".jpg", ".jpeg")
 # Number of names in a line about photos.
 NAMES = 5
 
@@ -131,11 +130,10 @@ def _options(runner: Runner) -> dict[str, Any]:
 
 
 def notes(recipe: Recipe, report: RunReport) -> list[str]:
-    """Return the notes of the report, and one if the format of a target changes pixels that the recipe keeps."""
-    if recipe.keeps_pixels and any(target.suffix.lower() in LOSSY for target in _targets(report)):
-        lossy = "JPEG is lossy: all pixels change slightly; --format png keeps known pixels bit-identical"
-        return [*report.notes, lossy]
-    return report.notes
+    """Return the notes on a run; see `all_notes`."""
+    from restorekit.run.settings import all_notes
+
+    return all_notes(recipe, report)
 
 
 def _outputs(jobs: Sequence[Job]) -> list[dict[str, Any]]:

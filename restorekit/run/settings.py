@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError
 from restorekit.run.formats import Encoding
 from restorekit.run.plan import Job
 from restorekit.run.side_images import DEFAULT, Reading
 
 OnChange = Literal["redo", "keep", "fail"]
+# Suffixes of files in which no pixel stays bit-identical.
+LOSSY = (".jpg", ".jpeg")
 TraceKind = Literal["strip", "webp"]
 # Allowed numbers of frames of a trace, and the default.
 MIN_FRAMES, MAX_FRAMES, FRAMES = 2, 64, 9
@@ -159,3 +162,11 @@ def deleted(job: Job) -> str | None:
     """Return a message if a result of a photo was deleted during the run."""
     missing = next((target for target in job.targets if not target.exists()), None)
     return None if missing is None else f"{missing}: deleted during the run"
+
+
+def all_notes(recipe: Recipe, report: RunReport) -> list[str]:
+    """Return the notes of the report, and one if the format of a result changes pixels that the recipe keeps."""
+    if recipe.keeps_pixels and any(file.suffix.lower() in LOSSY for file in report.results):
+        lossy = "JPEG is lossy: all pixels change slightly; --format png keeps known pixels bit-identical"
+        return [*report.notes, lossy]
+    return report.notes

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from restorekit.core.options import ImageOption, NetworkOption
+from restorekit.core.recipe import Recipe
 from restorekit.errors import OptionError
 from restorekit.run import plan as plans
 from restorekit.run.mirror import with_urls
 from restorekit.run.observer import Observer, StopRunError
 from restorekit.run.session import Session, open_session
-from restorekit.run.settings import OnChange, RunReport
+from restorekit.run.settings import OnChange, RunReport, all_notes
 from restorekit.ui.access import Access
 from restorekit.ui.jobs import Job, Progress
 from restorekit.ui.order import Order
@@ -54,11 +55,13 @@ class FolderReport:
     """The outcome of a run over a folder.
 
     Attributes:
+        recipe: the recipe.
         total: number of photos.
         report: the report of the run.
         skipped: what is left out, in words.
     """
 
+    recipe: Recipe
     total: int
     report: RunReport
     skipped: str = ""
@@ -89,7 +92,7 @@ class FolderReport:
     @property
     def notes(self) -> list[str]:
         """One line for each note."""
-        return [with_urls(note) for note in self.report.notes]
+        return [with_urls(note) for note in all_notes(self.recipe, self.report)]
 
 
 @dataclass
@@ -160,7 +163,7 @@ def restore_folder(job: Job, order: FolderOrder, access: Access, device: str) ->
         progress = FolderProgress(job, len(session.plan.jobs))
         progress.show()
         report = session.restore(runner, progress.photo_done, progress.observe)
-        return FolderReport(progress.total, report, session.plan.skipped_text)
+        return FolderReport(runner.recipe, progress.total, report, session.plan.skipped_text)
 
 
 @contextmanager

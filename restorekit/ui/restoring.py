@@ -19,6 +19,7 @@ from restorekit.run.images import read_photo
 from restorekit.run.observer import Observer, StopRunError
 from restorekit.run.photo import Photo
 from restorekit.run.session import Session, open_session
+from restorekit.run.settings import all_notes
 from restorekit.run.uncertainty import Spread, picture
 from restorekit.ui.jobs import Job, JobStoppedError, Progress
 from restorekit.ui.order import PhotoOrder
@@ -165,7 +166,9 @@ def _restore_photo(
     detail = write_detail(order.upload.path, report.results, visitor.folder)
     spread = write_spread(report.results, visitor.folder) if len(report.results) > 1 else None
     masks = tuple(path for path in order.masks.values() if path.parent.name.startswith("mask-"))
-    notes = dict.fromkeys(visitor.plain(note).removeprefix(f"{order.upload.name}: ") for note in report.notes)
+    notes = dict.fromkeys(
+        visitor.plain(note).removeprefix(f"{order.upload.name}: ") for note in all_notes(recipe, report)
+    )
     return Restored(
         order.upload.name,
         order.upload.preview,

@@ -156,6 +156,16 @@ def test_notes_and_progress(visitors, visitor, model, tmp_path) -> None:
     assert photo.detail is None
 
 
+def test_a_note_on_lossy_formats(visitors, visitor, model, tmp_path) -> None:
+    upload = visitor.add(upload_of(photo_with_metadata(tmp_path / "a.jpg"), visitors.root), "a.jpg")
+    upload.painted = np.zeros((40, 30), bool)
+    upload.painted[10:20, 5:25] = True
+    values = {"model": model, "mode": "mean", "steps": 1}
+    assert any(
+        "JPEG is lossy" in note for note in result_of(restored(visitors, visitor, "inpaint", values)).photos[0].notes
+    )
+
+
 def test_several_photos_of_which_one_fails(visitors, visitor, model, tmp_path) -> None:
     for name in ("a.png", "b.png", "c.png"):
         visitor.add(upload_of(save(tmp_path / name, 40, 30, 3), visitors.root), name)
