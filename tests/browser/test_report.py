@@ -177,3 +177,5 @@ def test_dark_mode_and_narrow_windows(page, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 360, "height": 640})
     page.wait_for_selector("article .frame")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    whole, detail = (pane.bounding_box() for pane in page.locator("article").first.locator("figure").all())
+    assert whole["y"] + whole["height"] <= detail["y"], "the detail is below the photo"
