@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,9 @@ from restorekit.cli import completion
 from restorekit.cli.commands import DEVICE, MODEL, PRECISION, SEED
 from restorekit.cli.terminal import TableOutput
 from restorekit.errors import OptionError
+
+if TYPE_CHECKING:
+    from restorekit.run.engine import Engine
 
 Folder = Annotated[Path, typer.Argument(help="Folder of clean photos.")]
 Prior = Annotated[str, typer.Option(help=MODEL, autocompletion=completion.models)]
@@ -22,9 +27,13 @@ Seed = Annotated[int, typer.Option(help="Seed of the degradations and of the rec
 Device = Annotated[str, typer.Option(help=DEVICE, autocompletion=completion.devices)]
 Precision = Annotated[str, typer.Option(help=PRECISION, autocompletion=completion.precisions)]
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON at the end.")]
+OUTPUT = "Folder for results.md, results.json and plot.png, which must not exist yet."
+Output = Annotated[Path | None, typer.Option("--output", "-o", help=OUTPUT)]
 
 # Options that accept several values after one flag: `--sigma 15 25 50`.
 LIST_FLAGS = ("--sigma", "--mask", "--mode")
+# Largest number of rows in a plot of pairs; of more, it shows only the means.
+MAX_PLOTTED = 60
 
 
 def evaluate_app() -> typer.Typer:
@@ -49,6 +58,7 @@ def evaluate_denoise(
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Json = False,
+    output: Output = None,
 ) -> None:
     """Report PSNR and SSIM of denoising, compared with NLM, wavelets, TV and, if installed, BM3D."""
     from restorekit.evaluation.denoising import evaluate
@@ -56,7 +66,7 @@ def evaluate_denoise(
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
     sigmas, options = _numbers(sigma), _pairs(set_ or [])
-    output = TableOutput(as_json)
+    table = _Table(as_json, output)
     evaluate(
         folder,
         sigmas,
@@ -66,9 +76,9 @@ def evaluate_denoise(
         every=every,
         baselines=baselines,
         seed=seed,
-        write_line=output.write,
+        write_line=table.write,
     )
-    output.finish()
+    table.finish("denoise", engine, ("sigma", "method", "PSNR (dB)"))
 
 
 def evaluate_inpaint(
@@ -86,6 +96,7 @@ def evaluate_inpaint(
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Json = False,
+    output: Output = None,
 ) -> None:
     """Report hole PSNR and SSIM of inpainting, compared with biharmonic and, if installed, Telea and Navier-Stokes."""
     from restorekit.evaluation.inpainting import evaluate
@@ -93,7 +104,7 @@ def evaluate_inpaint(
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
     modes, options = mode or ["mean"], _pairs(set_ or [])
-    output = TableOutput(as_json)
+    table = _Table(as_json, output)
     evaluate(
         folder,
         mask,
@@ -104,9 +115,9 @@ def evaluate_inpaint(
         every=every,
         baselines=baselines,
         seed=seed,
-        write_line=output.write,
+        write_line=table.write,
     )
-    output.finish()
+    table.finish("inpaint", engine, ("mask", "method", "PSNR (dB)"))
 
 
 def evaluate_pairs(
@@ -130,6 +141,7 @@ def evaluate_pairs(
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Json = False,
+    output: Output = None,
 ) -> None:
     """Report PSNR and SSIM before and after a recipe on pairs of degraded and true photos, compared with BM3D or NLM.
 
@@ -140,7 +152,7 @@ def evaluate_pairs(
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
-    output = TableOutput(as_json)
+    table = _Table(as_json, output)
     report = evaluate(
         folder,
         find_recipe(recipe),
@@ -152,9 +164,11 @@ def evaluate_pairs(
         every=every,
         baselines=baselines,
         seed=seed,
-        write_line=output.write,
+        write_line=table.write,
     )
-    output.finish()
+    # A plot of many photos would be too high.
+    shown = None if len(report.rows) <= MAX_PLOTTED else -len(report.totals)
+    table.finish("pairs", engine, ("photo", "method", "gain (dB)"), report.notes, shown)
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
 
@@ -172,15 +186,16 @@ def evaluate_bpd(
     device: Device = "auto",
     precision: Precision = "float32",
     as_json: Json = False,
+    output: Output = None,
 ) -> None:
     """Report the variational bound of a DDPM-type prior in bits per dimension."""
     from restorekit.evaluation.likelihood import evaluate
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, precision)  # type: ignore[arg-type]
-    output = TableOutput(as_json)
-    evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, write_line=output.write)
-    output.finish()
+    table = _Table(as_json, output)
+    evaluate(folder, model, engine, steps=steps, crop=crop, every=every, seed=seed, write_line=table.write)
+    table.finish("bpd", engine, ("crop", "model", "bits per dimension"))
 
 
 def evaluate_classify(
@@ -191,15 +206,54 @@ def evaluate_classify(
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
+    output: Output = None,
 ) -> None:
     """Report the accuracy of a classifier of noisy images at each noise level, on center crops of photos."""
     from restorekit.evaluation.classification import evaluate
     from restorekit.run.engine import make_engine
 
     engine = make_engine(device, "float32")
-    output = TableOutput(as_json)
-    evaluate(folder, _numbers(sigma), model, engine, every=every, seed=seed, write_line=output.write)
-    output.finish()
+    table = _Table(as_json, output)
+    evaluate(folder, _numbers(sigma), model, engine, every=every, seed=seed, write_line=table.write)
+    table.finish("classify", engine, ("sigma", "model", "accuracy"))
+
+
+class _Table:
+    """The table of an evaluation: on standard output and, if there is a folder, in files.
+
+    Arguments:
+        as_json: whether to print JSON.
+        folder: folder of the files; None for none.
+    """
+
+    def __init__(self, as_json: bool, folder: Path | None) -> None:
+        self._output, self._folder = TableOutput(as_json), folder
+        self.write = self._output.write
+        if folder is not None:
+            from restorekit.evaluation.result_files import check_folder
+
+            check_folder(folder)
+
+    def finish(
+        self,
+        name: str,
+        engine: Engine,
+        chart: tuple[str, str, str],
+        notes: Sequence[str] = (),
+        first: int | None = None,
+    ) -> None:
+        """Print the JSON and write the files.
+
+        name: name of the evaluation. chart: see `Chart`. first: number of the first row of the plot.
+        """
+        self._output.finish()
+        if self._folder is None:
+            return
+        from restorekit.evaluation.result_files import Chart, Evaluation, write_evaluation
+
+        command, rows = shlex.join(["restorekit", *sys.argv[1:]]), self._output.rows()
+        evaluation = Evaluation(name, command, engine, self._output.lines, rows, notes)
+        write_evaluation(evaluation, self._folder, Chart(*chart), rows[first:])
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -82,26 +82,31 @@ class TableOutput:
 
     Arguments:
         as_json: whether to print JSON.
+
+    Attributes:
+        lines: the lines so far.
     """
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._rows: list[list[str]] = []
+        self.lines: list[str] = []
 
     def write(self, text: str) -> None:
         """Print lines of the table, without buffering, so that they appear in files and pipes at once."""
+        self.lines += text.splitlines()
         if not self._as_json:
             print(text, flush=True)
-            return
-        lines = (line for line in text.splitlines() if line.startswith("|") and not line.startswith("|--"))
-        self._rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+    def rows(self) -> list[dict[str, str | float]]:
+        """Return the cells of every row by column; those that are finite numbers as numbers."""
+        lines = (line for line in self.lines if line.startswith("|") and not line.startswith(("|--", "|:-")))
+        header, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+        return [dict(zip(header, map(_number, row), strict=True)) for row in rows]
 
     def finish(self) -> None:
         """Print the JSON."""
         if self._as_json:
-            header, *rows = self._rows
-            cells = [[_number(cell) for cell in row] for row in rows]
-            print(json.dumps([dict(zip(header, row, strict=True)) for row in cells], indent=2))
+            print(json.dumps(self.rows(), indent=2))
 
 
 def _number(text: str) -> str | float:

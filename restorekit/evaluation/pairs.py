@@ -180,7 +180,7 @@ def _mean(photo: str, rows: Sequence[Row]) -> Row:
 
 def _header(widths: Sequence[int]) -> str:
     """Return the two header lines."""
-    titles = "PSNR before (dB)", "after", "gain", "SSIM before", "after", "s"
+    titles = "PSNR before (dB)", "PSNR after (dB)", "gain (dB)", "SSIM before", "SSIM after", "s"
     first = f"| {'photo':<{widths[0]}} | {'method':<{widths[1]}} | {' | '.join(titles)} |"
     return f"{first}\n|---|---|{'--:|' * len(titles)}"
 
