@@ -52,7 +52,7 @@ class FolderTab:
                     max_lines=1, elem_id="folder-target",
                 )  # fmt: skip
                 with gr.Accordion("Options", open=True):
-                    self.forms = build_forms("folder", self.models, paths=True)
+                    self.forms = build_forms("folder", self.models, paths=True, local=access.is_local)
                 with gr.Accordion("Output", open=False), gr.Row(elem_classes="rk-fields"):
                     self.output = OutputFields("folder")
                     self.on_change = gr.Dropdown(

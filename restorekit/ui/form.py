@@ -20,7 +20,7 @@ from restorekit.core.recipe import Recipe
 from restorekit.errors import ModelError, OptionError, RestorekitError, unknown
 from restorekit.models.files import read_config
 from restorekit.models.hub import HUB
-from restorekit.models.listing import ListedModel, listed_models
+from restorekit.models.listing import ListedModel
 from restorekit.models.registry import find_weights
 from restorekit.plugins.discovery import solvers
 from restorekit.run.side_images import reading_parameters
@@ -153,15 +153,15 @@ def model_names(models: Sequence[ListedModel], kind: str) -> tuple[str, ...]:
     return tuple(model.name for model in models if (model.family == "classifier") == (kind == "classifier"))
 
 
-def class_names(model: str | None, models: Sequence[ListedModel] = ()) -> tuple[str, ...]:
+def class_names(model: str | None, models: Sequence[ListedModel], *, listed_only: bool = False) -> tuple[str, ...]:
     """Return the classes of a prior; empty if it has none or is not known yet.
 
-    models: the models that are listed; others are looked up.
+    models: the models that are listed. listed_only: whether others are not looked up.
     """
-    for listed in models or listed_models():
+    for listed in models:
         if listed.name == model:
             return listed.classes
-    if model is None or model.startswith(HUB):  # nothing is downloaded before the run
+    if model is None or listed_only or model.startswith(HUB):  # nothing is downloaded before the run
         return ()
     try:
         return tuple(read_config(find_weights(model)).classes or ())

@@ -79,10 +79,11 @@ def painted_names(recipe: Recipe) -> set[str]:
     return set() if mask is None else {mask.name, *reading_parameters(mask)}
 
 
-def build_forms(prefix: str, models: Sequence[ListedModel], *, paths: bool) -> Forms:
+def build_forms(prefix: str, models: Sequence[ListedModel], *, paths: bool, local: bool) -> Forms:
     """Build the forms of all recipes within the current block; that of `first_recipe` is visible.
 
     prefix: start of the identifiers of elements.
+    local: whether visitors may name models that are not listed.
     paths: whether files are named, among them masks; otherwise they are uploaded, and the page has an editor for masks.
     """
     forms, first = Forms(), first_recipe()
@@ -95,11 +96,11 @@ def build_forms(prefix: str, models: Sequence[ListedModel], *, paths: bool) -> F
             if not fields:
                 gr.Markdown("This recipe has no options.")
         forms.by_name[name] = form = RecipeForm(recipe, fields, inputs, block)
-        _follow_model(form)
+        _follow_model(form, models, local)
     return forms
 
 
-def _follow_model(form: RecipeForm) -> None:
+def _follow_model(form: RecipeForm, models: Sequence[ListedModel], local: bool) -> None:
     """Offer the classes of the prior that the visitor chooses."""
     names = [field.name for field in form.fields]
     classes = [p.name for p in form.recipe.parameters if isinstance(p.spec, ClassOption)]
@@ -109,7 +110,9 @@ def _follow_model(form: RecipeForm) -> None:
     shown = [form.inputs[names.index(name)] for name in classes]
 
     def update(value: str | None) -> Any:
-        found = [gr.Dropdown(choices=list(class_names(value or form.recipe.model)))] * len(shown)
+        found = [
+            gr.Dropdown(choices=list(class_names(value or form.recipe.model, models, listed_only=not local)))
+        ] * len(shown)
         return found[0] if len(found) == 1 else found
 
     model.change(update, model, shown, **QUIET)  # type: ignore[attr-defined]

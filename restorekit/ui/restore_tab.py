@@ -43,7 +43,7 @@ class RestoreTab:
                 self.recipe, self.about = recipe_field("recipe")
                 self.photos = PhotoPanel(visitors)
                 with gr.Accordion("Options", open=True):
-                    self.forms = build_forms("restore", self.models, paths=False)
+                    self.forms = build_forms("restore", self.models, paths=False, local=access.is_local)
                 with gr.Accordion("Output", open=False), gr.Row(elem_classes="rk-fields"):
                     self.output = OutputFields("restore")
             with gr.Column(scale=6, min_width=320):

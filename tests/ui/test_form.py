@@ -95,9 +95,10 @@ def test_empty_fields_are_left_out(every_option: rk.Recipe) -> None:
 def test_classes_are_those_of_the_prior() -> None:
     classes = next(model.classes for model in MODELS if model.name == "guided-scenes")
     assert classes
-    assert class_names("guided-scenes", MODELS) == class_names("guided-scenes") == classes
-    assert class_names("ddpm-photo", MODELS) == ()
-    assert class_names("hf://org/name") == class_names("nothing") == class_names(None) == ()
+    assert class_names("guided-scenes", MODELS) == class_names("guided-scenes", []) == classes
+    assert class_names("guided-scenes", [], listed_only=True) == ()
+    for name in ("ddpm-photo", "hf://org/name", "nothing", None):
+        assert class_names(name, MODELS) == ()
 
 
 @pytest.mark.parametrize("value", [None, ""])
