@@ -101,12 +101,14 @@ def test_command(folder: Callable[..., Folder], restorekit, monkeypatch) -> None
     photos = folder("if width == 12: raise ValueError('narrow')")
     (photos.path / "in" / "5.png").write_bytes(b"no image")
     words = "run", photos.path / "recipe.py", photos.path / "in", "--samples", "2", "--model", photos.model, "--debug"
+    words += "--trace", "strip", "--uncertainty"
     ray = *words, "-o", photos.path / "ray", "--engine", "ray", "--workers", "2"
     # Progress of a run that takes long is not printed, whatever the load of the machine.
     monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", math.inf)
     code, out, err = restorekit(*words, "-o", photos.path / "local")
     assert restorekit(*ray) == (code, out.replace("local", "ray"), err)
     assert (code, photos.files("ray")) == (1, photos.files("local"))
+    assert {"0-1.png.trace.png", "0.png.std.png"} < photos.files("ray").keys()
     message = "error: --device cuda is not available here (the Ray cluster has no GPU)\n"
     assert restorekit(*ray, "--device", "cuda") == (2, "", message)
 
