@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
@@ -26,6 +27,8 @@ QUALITY = 92
 BORDER, GAP, FRAME, SMALLEST_TEXT = 16, 8, 2, 12
 # Width of a page relative to the size of the text.
 TEXT = 80
+# Fonts of Linux, and of macOS and Windows.
+FONTS = ("DejaVuSans.ttf", "Arial.ttf", "arial.ttf")
 BACKGROUND, INK, FAINT, MARK = "white", "#1a1d21", "#5c6570", "#e5261e"
 # Side of the enlarged part relative to the photo, and its smallest length in pixels.
 PART, SMALLEST_PART = 1 / 4, 32
@@ -254,6 +257,10 @@ def _scores(path: Path, truth: Photo) -> str:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return a font of the system with the letters of most languages; without one, that of Pillow, which has few."""
+    for name in FONTS:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, size)
     return ImageFont.load_default(size)
 
 

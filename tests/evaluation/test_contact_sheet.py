@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from restorekit.errors import ImageError, OptionError
+from restorekit.evaluation import contact_sheet
 from restorekit.evaluation import photo_scores as scores_module
 from restorekit.evaluation.comparison import find_comparison
 from restorekit.evaluation.contact_sheet import BORDER, GAP, MARK, Crop, layout_of, parse_crop, write_sheet
@@ -224,3 +225,11 @@ def test_command_line(tmp_path: Path, restorekit) -> None:
     assert (code, err) == (1, f"error: {sheet}: exists; --overwrite replaces it\n")
     code, out, err = restorekit("compare", a, "s3://bucket/b")
     assert (code, err) == (2, "error: s3://bucket/b: found a URL, allowed: a file or folder of this machine\n")
+
+
+def test_without_fonts_of_the_system_the_font_of_pillow_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_sheet, "FONTS", ("no such font.ttf",))
+    contact_sheet._font.cache_clear()
+    font = contact_sheet._font(20)
+    contact_sheet._font.cache_clear()
+    assert font.getbbox("a") == ImageFont.load_default(20).getbbox("a")
