@@ -12,7 +12,7 @@ from tests.models.small import small_model
 # Packages that are not needed to denoise a photo, and take long to import.
 SLOW = {"accelerate", "cv2", "deepinv", "fsspec", "huggingface_hub", "matplotlib", "numpy.f2py", "pandas", "ray"}
 SLOW |= {"scipy", "skimage", "sympy", "tensorboard", "torch._dynamo", "torch._inductor", "torch.onnx", "torchvision"}
-SLOW |= {"PIL.PdfImagePlugin"}
+SLOW |= {"PIL.PdfImagePlugin", "gradio", "fastapi", "uvicorn"}
 COMMAND = """
 import gc, json, os, sys
 from restorekit.cli import app
@@ -47,3 +47,11 @@ def test_plans_are_listed_without_torch() -> None:
     code, _, _, *modules = json.loads(done.stderr.splitlines()[-1])
     assert (code, "ddpm_photo" in done.stdout) == (0, True), done.stderr
     assert sorted({"torch", *SLOW} & set(modules)) == []
+
+
+def test_help_imports_neither_torch_nor_gradio() -> None:
+    for words in (["--help"], ["ui", "--help"]):
+        done = run_alone(*words)
+        code, _, _, *modules = json.loads(done.stderr.splitlines()[-1])
+        assert (code, "Usage" in done.stdout) == (0, True), done.stderr
+        assert sorted({"torch", *SLOW} & set(modules)) == []
