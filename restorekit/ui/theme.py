@@ -47,9 +47,10 @@ CSS = """
 .rk-status ul { margin: .25rem 0 0; padding-left: 1.2rem; }
 .rk-buttons button { min-width: 6rem; }
 .rk-table { overflow-x: auto; }
-.rk-table table { width: 100%; border-collapse: collapse; font-size: .9rem; }
+.rk-table table { width: 100%; border: 0 !important; border-collapse: collapse; font-size: .9rem; }
 .rk-table th, .rk-table td { text-align: left; vertical-align: top; padding: .35rem .6rem; overflow-wrap: anywhere;
-  border-bottom: 1px solid var(--border-color-primary); }
+  border: 0 solid var(--border-color-primary) !important; border-bottom-width: 1px !important; }
+.rk-table :is(th, td):first-child { min-width: 5.5rem; overflow-wrap: break-word; }
 #rk-photos .wrap { gap: .4rem; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 @media (max-width: 640px) { .gradio-container { padding: .5rem !important; } }
