@@ -200,6 +200,8 @@ def test_every_figure_has_its_command_where_it_is_shown() -> None:
     assert figures
     for figure in figures:
         command = re.compile(rf"`python (examples/\w+\.py) (?:[^`]* )?docs/figures/{re.escape(figure.name)}`")
+        if figure.name.startswith("ui-"):  # screenshots
+            command = re.compile(r"`RESTOREKIT_SCREENSHOTS=docs/figures python -m pytest (tests/browser/test_ui\.py)`")
         shown = [page for page in PAGES if f"figures/{figure.name})" in page.read_text(encoding="utf-8")]
         assert shown, f"{figure.name} is on no page"
         for page in shown:
