@@ -90,8 +90,8 @@ def astronaut(tmp_path: Path) -> Path:
     """A photo; for the pictures with two scratches, which the test paints over."""
     image = Image.fromarray(data.astronaut()[:360, 40:400] if SCREENSHOTS else data.astronaut()[:120, 100:260])
     if SCREENSHOTS:
-        for scratch in ([(140, 117), (180, 159), (230, 221)], [(230, 96), (280, 200)]):
-            ImageDraw.Draw(image).line(scratch, (250, 245, 235), 3)
+        for scratch in ([(140, 117), (180, 159), (230, 221)], [(228, 96), (278, 200)]):
+            ImageDraw.Draw(image).line(scratch, (250, 245, 235), 2)
     image.save(tmp_path / "astronaut.png")
     return tmp_path / "astronaut.png"
 
