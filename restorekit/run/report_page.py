@@ -116,18 +116,21 @@ class ReportPage:
                 self._results(job, number) if has_results else [],
                 sum(seconds) if seconds else None,
                 [_shown(note) for note in dict.fromkeys([*notes.get(job.source, ()), *recorded])],
-                _shown(error),
+                _error(job.source, error),
                 len(job.targets),
                 **asdict(shown),
             )
         for path in [path for path in errors if path not in self._sources]:
-            yield Entry(names[path], "failed", self._file(path, "file"), error=_shown(errors[path]))
+            yield Entry(names[path], "failed", self._file(path, "file"), error=_error(path, errors[path]))
 
     def _results(self, job: Job, number: int) -> list[dict[str, str]]:
         """Return the results of a job, its traces and its maps of the uncertainty, named by the end of their names."""
-        names = ["result"] if len(job.targets) == 1 else [f"result {i + 1}" for i in range(len(job.targets))]
-        others = {path: path.suffixes[-2].removeprefix(".") for path in self._others.get(number, ())}
-        named = dict(zip(job.targets, names, strict=True)) | others
+        ends = [""] if len(job.targets) == 1 else [f" {i + 1}" for i in range(len(job.targets))]
+        by_name = {target.name: end for target, end in zip(job.targets, ends, strict=True)}
+        named = {target: f"result{end}" for target, end in zip(job.targets, ends, strict=True)}
+        for path in self._others.get(number, ()):
+            sample, kind = Path(path.stem).stem, path.suffixes[-2].removeprefix(".")
+            named[path] = kind + by_name.get(sample, "")  # maps are those of all samples
         return [self._file(path, name) for path, name in named.items()]
 
     def _file(self, path: Path, text: str) -> dict[str, str]:
@@ -263,6 +266,11 @@ def _records(job: Job, manifests: dict[Path, Manifest]) -> Iterator[Record]:
 
 def _shown(text: str) -> str:
     return printable(with_urls(text))
+
+
+def _error(path: Path, error: str) -> str:
+    """Return an error message without the path of its photo, whose name is beside it."""
+    return _shown(error.removeprefix(f"{path}: "))
 
 
 def _totals(entries: Sequence[Entry], stopped: str, problem: str) -> dict[str, str]:
