@@ -63,12 +63,12 @@ def run_recipe(recipe: Recipe, values: dict[str, Any]) -> None:
 def _request(recipe: Recipe, values: dict[str, Any]) -> Request:
     from restorekit.run.formats import Encoding
     from restorekit.run.session import Request
-    from restorekit.run.settings import Settings, Trace
+    from restorekit.run.settings import Settings, trace_of
     from restorekit.run.side_images import readings
 
     encoding = Encoding(values["output_quality"], values["lossless"])
     settings = {name: values[name] for name in ("seed", "batch", "overwrite", "on_change")}
-    settings["trace"] = None if values["trace"] is None else Trace(values["trace"], values["trace_frames"])
+    settings["trace"] = trace_of(values["trace"], values["trace_frames"])
     settings["uncertainty"] = values.get("uncertainty", False)  # only recipes with samples have it
     same = ("output", "format", "device", "precision", "tile", "compile", "engine", "workers", "report")
     return Request(

@@ -17,7 +17,7 @@ from restorekit.run.engine import Precision
 from restorekit.run.formats import Encoding
 from restorekit.run.plan import Job
 from restorekit.run.session import EngineName, Request, open_session
-from restorekit.run.settings import FRAMES, OnChange, RunReport, Settings, Trace, TraceKind
+from restorekit.run.settings import FRAMES, OnChange, RunReport, Settings, TraceKind, trace_of
 from restorekit.run.side_images import readings
 
 
@@ -93,7 +93,7 @@ def restore_folder(
     seed = new_seed() if seed is None else check_seed(seed, recipe.name)
     reading = take_readings(recipe, options)
     encoding = Encoding(output_quality, lossless)
-    traced = None if trace is None else Trace(trace, trace_frames)
+    traced = trace_of(trace, trace_frames)
     side_readings = readings(recipe, reading)
     request = Request(
         recipe,

@@ -45,6 +45,15 @@ class Trace:
             raise OptionError(f"trace_frames: found {self.frames!r}, allowed: {MIN_FRAMES} to {MAX_FRAMES}")
 
 
+def trace_of(kind: TraceKind | None, frames: int) -> Trace | None:
+    """Return the trace of a kind, None for none; OptionError if only the number of frames is chosen."""
+    if kind is not None:
+        return Trace(kind, frames)
+    if frames != FRAMES:
+        raise OptionError("--trace-frames requires --trace")
+    return None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a run.

@@ -242,9 +242,12 @@ def test_wrong_traces_are_one_line(tmp_path: Path, restorekit) -> None:
         ({"trace": "gif"}, "trace: found 'gif', allowed: strip, webp"),
         ({"trace": "strip", "trace_frames": 1}, "trace_frames: found 1, allowed: 2 to 64"),
         ({"trace": "strip", "trace_frames": 2.5}, "trace_frames: found 2.5, allowed: an integer"),
+        ({"trace_frames": 3}, "trace_frames requires trace"),
     ]:
         with pytest.raises(OptionError, match=message):
             rk.restore_folder(steps, photo, tmp_path / "out", PRIOR, **values)
     assert restorekit("denoise", photo, "--trace", "gif")[0] == 2
+    code, _, err = restorekit("denoise", photo, "--trace-frames", "3")
+    assert (code, err) == (2, "error: --trace-frames requires --trace\n")
     code, _, err = restorekit("denoise", "-", "-o", "-", "--trace", "strip")
     assert (code, err) == (2, "error: --trace: found - (standard input or output), allowed: files and folders\n")
