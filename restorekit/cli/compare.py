@@ -49,4 +49,5 @@ def compare(
         print(json.dumps(record, indent=2))
     else:
         count = f"{len(comparison.rows)} photo{'s' if len(comparison.rows) > 1 else ''}"
-        print(printable(f"compare: {count} in {len(columns)} columns in {', '.join(map(str, files))}"))
+        places = f"{len(columns)} column{'s' if len(columns) > 1 else ''}"
+        print(printable(f"compare: {count} in {places} in {', '.join(map(str, files))}"))

@@ -223,6 +223,8 @@ def test_command_line(tmp_path: Path, restorekit) -> None:
     assert json.loads(out)["files"] == [str(sheet)]
     code, out, err = restorekit("compare", a, b, "-o", sheet)
     assert (code, err) == (1, f"error: {sheet}: exists; --overwrite replaces it\n")
+    code, out, err = restorekit("compare", a / "1.png", "-o", tmp_path / "one.png")
+    assert (code, out) == (0, f"compare: 1 photo in 1 column in {tmp_path / 'one.png'}\n")
     code, out, err = restorekit("compare", a, "s3://bucket/b")
     assert (code, err) == (2, "error: s3://bucket/b: found a URL, allowed: a file or folder of this machine\n")
 
