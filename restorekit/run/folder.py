@@ -76,7 +76,7 @@ class FolderRun:
                 outcome.notes.append("no mean and standard deviation: a sample is kept that this run would not make")
             elif self.settings.uncertainty and (outcome.restored or outcome.skipped):
                 with self._failures_of(outcome):
-                    outcome.notes += write_uncertainty(job, self.settings.encoding)
+                    outcome.notes += write_uncertainty(job, self.settings.encoding, overwrite=self.settings.overwrite)
         with self._failures_of(outcome):
             self.transfer.publish(job)
         outcome.restored = outcome.restored and not outcome.failures
@@ -157,7 +157,8 @@ class FolderRun:
             photo, notes = restore_photo(runner, loaded.photo, seed, loaded.side_images, observer)
             facts = Facts(monotonic() - started, tuple(notes))
             # Before the result, so that no result of a run that is interrupted here lacks its trace.
-            outcome.notes += replace_trace(loaded.job, number, trace, loaded.photo, photo)
+            overwrite = self.settings.overwrite
+            outcome.notes += replace_trace(loaded.job, number, trace, loaded.photo, photo, overwrite=overwrite)
             return photo, facts
         return None
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from restorekit.core.files import readable_formats
 from restorekit.run.display import shrunk, to_8_bits, to_srgb
 from restorekit.run.observer import Observer
 from restorekit.run.photo import Photo
@@ -26,6 +27,8 @@ PAPER, INK = (255, 255, 255), (60, 60, 60)
 # Milliseconds for which a frame and the result are shown.
 DURATION, LAST_DURATION = 350, 2500
 WEBP_QUALITY = 90
+# EXIF tag "Software" of traces, by which later runs recognise them.
+SOFTWARE = "restorekit trace"
 # Preferred ratio of width and height of a strip, and how much an empty place counts in comparison.
 STRIP_RATIO, EMPTY = 1.6, 1.0
 
@@ -39,6 +42,15 @@ def trace_path(target: Path, trace: Trace) -> Path:
 def trace_paths(target: Path) -> tuple[Path, Path]:
     """Return the files of both kinds of trace of a result."""
     return target.with_name(f"{target.name}.trace.png"), target.with_name(f"{target.name}.trace.webp")
+
+
+def is_trace(path: Path) -> bool:
+    """Return whether a file is a trace that a run wrote."""
+    try:
+        with Image.open(path, formats=readable_formats()) as image:
+            return bool(image.getexif().get(ExifTags.Base.Software) == SOFTWARE)
+    except (OSError, ValueError):
+        return False
 
 
 class TraceRecorder:
@@ -134,7 +146,7 @@ def _strip(cells: list[Image.Image]) -> bytes:
         row, column = divmod(number, columns)
         strip.paste(cell, (GAP + column * (width + GAP), GAP + row * (height + GAP)))
     buffer = io.BytesIO()
-    strip.save(buffer, "PNG")
+    strip.save(buffer, "PNG", exif=_exif())
     return buffer.getvalue()
 
 
@@ -152,5 +164,12 @@ def _animation(cells: list[Image.Image]) -> bytes:
     buffer = io.BytesIO()
     durations = [DURATION] * (len(cells) - 1) + [LAST_DURATION]
     first, *others = cells
-    first.save(buffer, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=WEBP_QUALITY)
+    options = {"duration": durations, "loop": 0, "quality": WEBP_QUALITY, "exif": _exif()}
+    first.save(buffer, "WEBP", save_all=True, append_images=others, **options)
     return buffer.getvalue()
+
+
+def _exif() -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = SOFTWARE
+    return exif

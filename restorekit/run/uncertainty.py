@@ -84,13 +84,18 @@ def _parts(height: int) -> list[slice]:
 
 
 def uncertainty_paths(samples: Sequence[Path]) -> tuple[Path, Path, Path]:
-    """Return the files of the mean, of the map of standard deviations and of its picture, for photo-1.png ...:
-    photo.png.mean.png, photo.png.std.png and photo.png.uncertainty.png; the mean has the suffix of the samples."""
+    """Return the files of the map of standard deviations, of its picture and of the mean, for photo-1.png ...:
+    photo.png.std.png, photo.png.uncertainty.png and photo.png.mean.png; the mean has the suffix of the samples."""
     first = samples[0]
     name = f"{first.stem.removesuffix('-1')}{first.suffix}"
-    kinds = f"mean{first.suffix}", "std.png", "uncertainty.png"
-    mean, std, picture = (first.with_name(f"{name}.{kind}") for kind in kinds)
-    return mean, std, picture
+    kinds = "std.png", "uncertainty.png", f"mean{first.suffix}"
+    std, picture, mean = (first.with_name(f"{name}.{kind}") for kind in kinds)
+    return std, picture, mean
+
+
+def has_maps(samples: Sequence[Path]) -> bool:
+    """Return whether a run wrote maps of samples; the map of standard deviations, which is written first, shows it."""
+    return _recorded_identity(uncertainty_paths(samples)[0]) is not None
 
 
 def uncertainty_files(samples: Sequence[Path], encoding: Encoding) -> dict[Path, bytes]:
@@ -99,7 +104,7 @@ def uncertainty_files(samples: Sequence[Path], encoding: Encoding) -> dict[Path,
     The samples are read one after another. Raises ImageError if one cannot be read, or their sizes or types differ.
     """
     paths, identity = uncertainty_paths(samples), _identity(samples)
-    if all(path.is_file() for path in paths) and _recorded_identity(paths[1]) == identity:
+    if all(path.is_file() for path in paths) and _recorded_identity(paths[0]) == identity:
         return {}
     spread, first = Spread(), read_photo(samples[0])
     for path in samples:
@@ -115,7 +120,7 @@ def uncertainty_files(samples: Sequence[Path], encoding: Encoding) -> dict[Path,
     info = PngInfo()
     info.add_text(SAMPLES, identity)
     mean = Photo.with_pixels(first, spread.mean())
-    files = encode_photo(mean, paths[0], encoding)[0], encode_png16(values[..., None], text=info), _png(picture(std))
+    files = encode_png16(values[..., None], text=info), _png(picture(std)), encode_photo(mean, paths[2], encoding)[0]
     return dict(zip(paths, files, strict=True))
 
 

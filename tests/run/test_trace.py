@@ -201,6 +201,24 @@ def test_resumed_runs_keep_traces_and_changed_results_lose_theirs(tmp_path: Path
     assert names(out) == ["a-1.png", "a-2.png"], "traces of other results are deleted"
 
 
+@pytest.mark.parametrize("kind", ["strip", "webp"])
+def test_files_of_others_with_the_names_of_traces_are_kept(tmp_path: Path, kind) -> None:
+    photo, out = save(tmp_path / "in" / "a.png", 20, 24, 3), tmp_path / "out"
+    other = save(trace_path(out / "a.png", Trace(kind)), 8, 8, 3)
+    before = other.read_bytes()
+    failed = restore(photo.parent, out, Trace(kind)).failed
+    assert [message for _, message in failed] == [
+        f"{other}: exists, and nothing shows that restorekit wrote it; --overwrite replaces it"
+    ]
+    assert restore(photo.parent, out, None).restored == [photo]
+    assert restore(photo.parent, out, None, overwrite=True).restored == [photo]
+    assert other.read_bytes() == before
+    assert restore(photo.parent, out, Trace(kind), overwrite=True).restored == [photo]
+    assert other.read_bytes() != before
+    restore(photo.parent, out, None, overwrite=True)
+    assert names(out) == ["a.png"]
+
+
 def test_a_recipe_that_does_not_use_the_prior_has_no_trace(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", 6, 5, 3)
     report = restore(tmp_path / "in", tmp_path / "out", Trace("strip"), speckle)
@@ -212,7 +230,7 @@ def test_a_trace_that_cannot_be_written_fails_the_photo(tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png", 20, 24, 3)
     (tmp_path / "out" / "a.png.trace.png").mkdir(parents=True)
     report = restore(tmp_path / "in", tmp_path / "out", Trace("strip"))
-    assert report.failed[0][1].startswith(f"{tmp_path / 'out' / 'a.png.trace.png'}: cannot be deleted")
+    assert report.failed[0][1].startswith(f"{tmp_path / 'out' / 'a.png.trace.png'}: exists, and nothing shows")
     assert names(tmp_path / "out") == ["a.png.trace.png"]
 
 

@@ -166,6 +166,22 @@ def test_a_map_that_cannot_be_written_fails_the_photo_and_leaves_nothing(
     assert names(tmp_path / "out") == ["a-1.png", "a-2.png"]
 
 
+@pytest.mark.parametrize("name", ["a.png.mean.png", "a.png.std.png", "a.png.uncertainty.png"])
+def test_files_of_others_with_the_names_of_maps_are_kept(tmp_path: Path, name) -> None:
+    photo, out = save(tmp_path / "in" / "a.png", 20, 16, 3), tmp_path / "out"
+    other = save(out / name, 8, 8, 3)
+    before = other.read_bytes()
+    run(photo.parent, out, samples=2)
+    report = run(photo.parent, out, samples=2, uncertainty=True)
+    assert [message for _, message in report.failed] == [
+        f"{other}: exists, and nothing shows that restorekit wrote it; --overwrite replaces it"
+    ]
+    assert (names(out), other.read_bytes()) == (sorted(["a-1.png", "a-2.png", name]), before)
+    report = run(photo.parent, out, samples=2, uncertainty=True, overwrite=True)
+    assert (report.failed, len(names(out))) == ([], 5)
+    assert other.read_bytes() != before
+
+
 @pytest.mark.usefixtures("stores")
 def test_maps_of_remote_results_are_stored_with_them() -> None:
     put(bucket_in_a=remote_png(shape=(20, 24, 3)))
