@@ -35,10 +35,11 @@ def replace_trace(
     """
     target = job.targets[number]
     for path in trace_paths(target):
-        if is_trace(path):
+        if path.exists() and is_trace(path):
             _delete(path)
-    if has_maps(job.targets):
-        for path in uncertainty_paths(job.targets)[::-1]:
+    maps = uncertainty_paths(job.targets)
+    if maps[0].exists() and has_maps(job.targets):
+        for path in reversed(maps):
             _delete(path)
     if trace is None:
         return []
