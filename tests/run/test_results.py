@@ -13,6 +13,7 @@ from restorekit.core.options import Option
 from restorekit.core.recipe import recipe
 from restorekit.errors import ImageError
 from restorekit.run import folder as folder_module
+from restorekit.run import job_files
 from restorekit.run.engine import make_engine
 from restorekit.run.folder import run_jobs
 from restorekit.run.formats import Encoding
@@ -217,7 +218,7 @@ def test_samples_are_done_together(photo: Path, target: Path) -> None:
 def test_a_folder_without_rights_is_reported_before_the_restoration(
     photo: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_module, "read_photo", lambda path: pytest.fail("the photo was read"))
+    monkeypatch.setattr(job_files, "read_photo", lambda path: pytest.fail("the photo was read"))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "cannot be written" in run(photo, target).failed[0][1]
 
@@ -302,7 +303,7 @@ def test_a_manifest_that_is_a_folder_is_reported_before_the_restoration(
     photo: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (target.parent / MANIFEST).mkdir(parents=True)
-    monkeypatch.setattr(folder_module, "read_photo", lambda path: pytest.fail("the photo was read"))
+    monkeypatch.setattr(job_files, "read_photo", lambda path: pytest.fail("the photo was read"))
     assert "allowed: a manifest" in run(photo, target).failed[0][1]
 
 
