@@ -41,7 +41,9 @@ class History:
             self.rows = [row for row in rows if row["step"] <= step]
 
     def add_loss(self, step: int, images: int, loss: float) -> None:
-        """Add the mean loss of the last steps."""
+        """Add the mean loss of the last steps; one that is not finite is omitted, because JSON has no such numbers."""
+        if not math.isfinite(loss):
+            return
         self.rows.append({"step": step, "images": images, "loss": loss})
 
     def add_psnr(self, step: int, images: int, psnr: Mapping[float, float]) -> None:

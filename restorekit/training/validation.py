@@ -43,7 +43,8 @@ class Validation:
     def psnr(self, prior: Prior | NoisyClassifier) -> dict[float, float]:
         """Return the mean PSNR of D in dB over the photos, clipped to [-1, 1], by noise level in 8-bit grey levels.
 
-        prior: a denoiser; one with classes is evaluated with its label for none.
+        prior: a denoiser; one with classes is evaluated with its label for none, and one with fixed levels at those
+            that are closest to the levels of the plan.
         """
         assert not isinstance(prior, NoisyClassifier)
         info, device = prior.info, next(prior.parameters()).device
@@ -60,7 +61,8 @@ class Validation:
                     label = torch.full((len(clean),), info.no_label, device=device)
                 denoised = prior(noisy, torch.full((len(clean),), level, device=device), label).clamp(-1, 1)
                 errors.append((denoised.double() - clean).square().flatten(1).mean(1))
-            result[sigma] = float((10 * torch.log10(4 / torch.cat(errors))).mean())
+            evaluated = sigma if info.levels is None else round(level / GREY_LEVEL, 2)
+            result[evaluated] = float((10 * torch.log10(4 / torch.cat(errors))).mean())
         return result
 
 

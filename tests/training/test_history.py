@@ -141,7 +141,7 @@ def test_psnr_is_measured_with_fixed_noise_at_known_levels_without_a_class(tmp_p
     assert first == validation.psnr(prior)
     assert abs(first[25] - 20.2) < 1, "20 log10(255 / 25), and a little more since D is clipped"
     levels, classes = Known(levels=(1.0, 0.2)), Known(classes=("a", "b"), no_label=2)
-    validation.psnr(levels)
+    assert list(validation.psnr(levels)) == [25.5, 127.5]
     assert [float(sigma[0]) for sigma, _ in levels.seen] == pytest.approx([0.2, 1.0])
     validation.psnr(classes)
     assert classes.seen[0][1].tolist() == [2] * 4
@@ -165,3 +165,12 @@ def test_wrong_validation_is_one_line(tmp_path: Path) -> None:
         type(plan).model_validate(raw)
     with pytest.raises(ValidationError, match="sigmas"):
         ValidationPlan(folder=tmp_path, sigmas=())
+
+
+def test_losses_that_are_not_finite_are_omitted(tmp_path: Path) -> None:
+    history = History(tmp_path, 0)
+    for step, loss in enumerate([1.0, float("nan"), float("inf"), 0.5], 1):
+        history.add_loss(step, 16 * step, loss)
+    history.write()
+    assert History(tmp_path, 4).losses() == ([16, 64], [1.0, 0.5])
+    assert "NaN" not in (tmp_path / "history.jsonl").read_text()
