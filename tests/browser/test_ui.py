@@ -214,6 +214,8 @@ def test_bad_input_is_one_line(page, console_errors, server, astronaut, tmp_path
     page.locator("#run").click()
     alert.get_by_text("denoise sigma: found 999, allowed: a number from 0 to 255, or auto").wait_for()
     choose(page, "recipe", "inpaint")
+    # Until then, the page may still wait for the end of the first run, and ignore the click.
+    page.locator("#mask-editor canvas").last.wait_for()
     page.locator("#run").click()
     alert.get_by_text("inpaint: the mask of astronaut.png is empty; paint it or load a file").wait_for()
     rng = np.random.default_rng(0)
