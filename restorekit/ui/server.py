@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -51,7 +52,8 @@ class _Server(uvicorn.Server):
             self.on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop."""
+        """Stop. Connections of open pages are cut, which uvicorn would report as errors."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self.on_stop()
         await super().shutdown(sockets)
 
