@@ -16,6 +16,17 @@ Quality = Annotated[float, Field(ge=1, le=100)]
 REDUCTION, MARGIN = 2, 16
 
 
+class DistillationPlan(Config):
+    """Teachers of a blind prior on the crops with camera or correlated noise (see `training/distillation.py`)."""
+
+    teachers: tuple[str, ...] = Field(min_length=1, max_length=16)
+    """Names or weights files of priors; the mean of their results is the target instead of the clean crop."""
+    sigma_scale: float = Field(1.0, ge=0.1, le=10)
+    """Sigma of teachers that are not blind, relative to the estimate of the trained prior."""
+    weight: float = Field(1.0, gt=0, le=1000)
+    """Weight of these crops in the loss, relative to the others."""
+
+
 class DegradationPlan(Config):
     """The degradations that a blind prior removes (see `training/degradations.py`); the other crops stay clean."""
 
@@ -34,6 +45,11 @@ class DegradationPlan(Config):
     enlarged_share: Share = 0.7
     """Fraction of these that are enlarged again by up to 3, since photos at the full size of a camera have no detail at
     the scale of a pixel."""
+    jpeg_reduced_share: Share | None = None
+    """`reduced_share` of the crops with JPEG compression only; null: the same."""
+    jpeg_aligned_share: Share = 0.0
+    """Fraction of the crops with JPEG compression only in which a block starts at the corner, as in a whole photo; in
+    the others, blocks start anywhere."""
     gaussian_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 60.0)
     """Smallest and largest level of white noise in 8-bit grey levels, uniform in its logarithm."""
     correlated_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 20.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,7 +28,34 @@ FULL_CHROMA, HALF_CHROMA = 0, 2
 SAVED_SHARE, RESAVED_SHARE, HALF_CHROMA_SHARE = 0.85, 0.4, 0.75
 
 
-def degrade(plan: DegradationPlan, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Kinds:
+    """Which crops have camera, correlated or white noise, or only JPEG compression, each (N,) bool."""
+
+    camera: Tensor
+    correlated: Tensor
+    white: Tensor
+    jpeg: Tensor
+
+    @property
+    def photographed(self) -> Tensor:
+        """Which crops have camera or correlated noise, (N,) bool."""
+        return self.camera | self.correlated
+
+
+def sample_kinds(plan: DegradationPlan, count: int, generator: torch.Generator) -> Kinds:
+    """Sample the kinds of degradation of `count` crops; the other crops stay clean."""
+    draw = torch.rand(count, generator=generator, device=generator.device)
+    kinds, start = [], 0.0
+    for share in (plan.camera_share, plan.correlated_share, plan.gaussian_share, plan.jpeg_share):
+        kinds.append((draw >= start) & (draw < start + share))
+        start += share
+    return Kinds(*kinds)
+
+
+def degrade(
+    plan: DegradationPlan, clean: Tensor, generator: torch.Generator, kinds: Kinds | None = None
+) -> tuple[Tensor, Tensor]:
     """Return degraded and clean crops, both (N, 3, H - MARGIN, W - MARGIN), in about [-1, 1].
 
     Photos with camera or correlated noise have 8 bits; most are saved as JPEG, and some of these are saved again by
@@ -35,19 +63,19 @@ def degrade(plan: DegradationPlan, clean: Tensor, generator: torch.Generator) ->
     are not noise. In photos with JPEG compression only, they are the degradation. White noise is neither clipped nor
     rounded. Some photos are grey.
 
-    clean: (N, 3, H, W) in [-1, 1].
+    clean: (N, 3, H, W) in [-1, 1]. kinds: sampled by default.
     """
     count, device = len(clean), generator.device
+    kinds = sample_kinds(plan, count, generator) if kinds is None else kinds
 
     def uniform() -> Tensor:
         return torch.rand(count, generator=generator, device=device)
 
-    kind, saved, half = uniform(), uniform(), uniform() < HALF_CHROMA_SHARE
-    camera, correlated, white, jpeg = _kinds(plan, kind)
-    photographed = camera | correlated
+    saved, half = uniform(), uniform() < HALF_CHROMA_SHARE
+    camera, correlated, photographed = kinds.camera, kinds.correlated, kinds.photographed
     grey = per_image(uniform() < plan.grey_share, clean).bool()
     clean = torch.where(grey, to_grey(clean), clean)
-    sigma = _sigma(plan.gaussian_sigma, uniform()) * white
+    sigma = _sigma(plan.gaussian_sigma, uniform()) * kinds.white
     noise = torch.randn(clean.shape, generator=generator, device=device) * per_image(sigma, clean)
     if camera.any():
         noise[camera] = 2 * sample_camera_noise((clean[camera] + 1) / 2, generator)
@@ -57,17 +85,18 @@ def degrade(plan: DegradationPlan, clean: Tensor, generator: torch.Generator) ->
     noisy = clean + noise
     noisy = torch.where(grey, to_grey(noisy), noisy)
     noisy = torch.where(per_image(photographed, clean).bool(), round_to_8_bits(noisy), noisy)
-    noisy = save_as_jpeg(noisy, _between(plan.jpeg_quality, uniform()), half, jpeg)
+    noisy = save_as_jpeg(noisy, _between(plan.jpeg_quality, uniform()), half, kinds.jpeg)
     is_saved = photographed & (saved < SAVED_SHARE)
     is_resaved = photographed & (saved < SAVED_SHARE * RESAVED_SHARE)
+    aligned = kinds.jpeg & (uniform() < plan.jpeg_aligned_share)
     for where in (is_saved, is_resaved):
         quality = _between(plan.camera_quality, uniform())
         noisy, clean = (save_as_jpeg(x, quality, half, where) for x in (noisy, clean))
-        noisy, clean = _cut(noisy, clean, generator)
+        noisy, clean = _cut(noisy, clean, aligned, generator)
     return noisy, clean
 
 
-def rescale(plan: DegradationPlan, x: Tensor, generator: torch.Generator) -> Tensor:
+def rescale(plan: DegradationPlan, x: Tensor, generator: torch.Generator, kinds: Kinds | None = None) -> Tensor:
     """Return clean crops of half the size, (N, 3, H / 2, W / 2), of photos x (N, 3, H, W) in [-1, 1].
 
     Most are scaled down by 2, because the training photos contain noise and JPEG artefacts, which a prior would learn
@@ -79,7 +108,10 @@ def rescale(plan: DegradationPlan, x: Tensor, generator: torch.Generator) -> Ten
     draw = torch.rand((3, len(x)), generator=generator, device=generator.device)
     factor = torch.where(draw[0] < plan.enlarged_share, 1 + (MAX_ENLARGEMENT - 1) * draw[1], 1.0)
     inner = x[..., height // 2 : height // 2 + height, width // 2 : width // 2 + width]
-    return torch.where(per_image(draw[2] < plan.reduced_share, x).bool(), enlarge(small, factor), inner)
+    share = torch.full_like(draw[2], plan.reduced_share)
+    if kinds is not None and plan.jpeg_reduced_share is not None:
+        share[kinds.jpeg] = plan.jpeg_reduced_share
+    return torch.where(per_image(draw[2] < share, x).bool(), enlarge(small, factor), inner)
 
 
 def enlarge(x: Tensor, factor: Tensor) -> Tensor:
@@ -117,15 +149,6 @@ def to_grey(x: Tensor) -> Tensor:
     return grayscale().forward(x).expand_as(x)
 
 
-def _kinds(plan: DegradationPlan, draw: Tensor) -> list[Tensor]:
-    """Return which crops have camera, correlated or white noise, or only JPEG compression, each (N,) bool."""
-    kinds, start = [], 0.0
-    for share in (plan.camera_share, plan.correlated_share, plan.gaussian_share, plan.jpeg_share):
-        kinds.append((draw >= start) & (draw < start + share))
-        start += share
-    return kinds
-
-
 def _sigma(bounds: tuple[float, float], draw: Tensor) -> Tensor:
     """Return levels of noise, uniform in log sigma, in the unit of images in [-1, 1]; bounds in grey levels."""
     low, high = bounds
@@ -143,11 +166,12 @@ def _through_jpeg(pixels: NDArray[np.uint8], quality: int, subsampling: int) -> 
         return np.array(image)
 
 
-def _cut(noisy: Tensor, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Cut crops by BLOCK pixels, at the same random position in both."""
+def _cut(noisy: Tensor, clean: Tensor, aligned: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Cut crops by BLOCK pixels, at the same random position in both, or at the corner where `aligned` (N,) is true."""
     height, width = (side - BLOCK for side in clean.shape[-2:])
-    corners = torch.randint(BLOCK, (len(clean), 2), generator=generator, device=generator.device).tolist()
-    boxes = [(slice(top, top + height), slice(left, left + width)) for top, left in corners]
+    corners = torch.randint(BLOCK, (len(clean), 2), generator=generator, device=generator.device)
+    corners = corners.masked_fill(aligned[:, None], 0)
+    boxes = [(slice(top, top + height), slice(left, left + width)) for top, left in corners.tolist()]
     return tuple(  # type: ignore[return-value]
         torch.stack([image[:, rows, columns] for image, (rows, columns) in zip(images, boxes, strict=True)])
         for images in (noisy, clean)

@@ -19,7 +19,8 @@ from restorekit.priors.epsilon import EpsilonPrior, Prediction
 from restorekit.priors.guided import NoisyClassifier
 from restorekit.priors.score import ScorePrior
 from restorekit.training.data import dequantize
-from restorekit.training.degradations import degrade, rescale
+from restorekit.training.degradations import degrade, rescale, sample_kinds
+from restorekit.training.distillation import Teachers
 from restorekit.training.losses import denoising_loss, effective_sigma, partial_noise, sample_sigmas, target_weight
 from restorekit.training.plan import Plan
 from restorekit.training.score_matching import sliced_score_matching
@@ -166,23 +167,29 @@ class BlindDenoising(nn.Module):
     some of the crops the true value, which it can use from the first step on. The error of D is divided by the square
     of the error that belongs to this sigma, plus `LEAST_ERROR`^2, so that weak degradations count as much as strong
     ones; a weight that depends on y and sigma only does not change E[x0 | y].
+
+    With teachers (`plan.distillation`), crops with camera or correlated noise have the mean of the teachers' results as
+    target; the estimator of sigma keeps its weights.
     """
 
     def __init__(self, trained: EpsilonPrior, plan: Plan) -> None:
         super().__init__()
         assert plan.degradation is not None
         self.trained, self.plan, self.degradation = trained, plan, plan.degradation
-        if plan.loss.objective == "sigma":
+        self.teachers = None if plan.distillation is None else Teachers(plan.distillation)
+        if plan.loss.objective == "sigma" or self.teachers is not None:
             # Distributed training requires a gradient of every parameter that has one.
             for name, parameter in trained.net.named_parameters():
-                parameter.requires_grad_(name.startswith("noise_estimator."))
+                is_estimator = name.startswith("noise_estimator.")
+                parameter.requires_grad_(is_estimator == (plan.loss.objective == "sigma"))
 
     def forward(self, clean: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
         """Return the loss; see the module docstring."""
         # Raw data has more than the 8 significant bits of bfloat16.
         with torch.no_grad(), torch.autocast(clean.device.type, enabled=False):
-            clean = rescale(self.degradation, clean, generator)
-            degraded, clean = degrade(self.degradation, clean, generator)
+            kinds = sample_kinds(self.degradation, len(clean), generator)
+            clean = rescale(self.degradation, clean, generator, kinds)
+            degraded, clean = degrade(self.degradation, clean, generator, kinds)
             error = (degraded - clean).square().mean((1, 2, 3))
         if self.plan.run.channels_last:
             degraded = degraded.contiguous(memory_format=torch.channels_last)
@@ -191,11 +198,18 @@ class BlindDenoising(nn.Module):
         estimate_loss = (estimate.log() - true_sigma.log()).square().mean()
         if self.plan.loss.objective == "sigma":
             return estimate_loss
+        if self.teachers is not None:
+            target, weight = self.teachers.targets(degraded, clean, estimate, kinds.photographed)
+            clear_cast_weights()
+            return (weight * self._errors(degraded, target, estimate)).mean()
         is_told = torch.rand(len(clean), generator=generator, device=generator.device) < TRUE_SIGMA_FRACTION
         sigma = torch.where(is_told, true_sigma, estimate.detach())
+        return self._errors(degraded, clean, sigma).mean() + ESTIMATE_WEIGHT * estimate_loss
+
+    def _errors(self, degraded: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+        """Return the weighted squared error of D for each crop, (N,)."""
         denoised = self.trained.single_pass(degraded, sigma)[0]
-        loss = ((denoised - clean).square().mean((1, 2, 3)) / ((sigma / SIGMA_SCALE) ** 2 + LEAST_ERROR**2)).mean()
-        return loss + ESTIMATE_WEIGHT * estimate_loss
+        return (denoised - target).square().mean((1, 2, 3)) / ((sigma / SIGMA_SCALE) ** 2 + LEAST_ERROR**2)
 
 
 class LearnedVariance(nn.Module):

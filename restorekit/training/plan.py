@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from restorekit.core.config import Config
 from restorekit.models.config import EpsilonConfig, ModelConfig, NoisyClassifierConfig, ScoreConfig
 from restorekit.training.data_plan import DataPlan, ValidationPlan
-from restorekit.training.degradation_plan import MARGIN, REDUCTION, DegradationPlan
+from restorekit.training.degradation_plan import MARGIN, REDUCTION, DegradationPlan, DistillationPlan
 from restorekit.training.noise_masks import KINDS as MASK_KINDS
 from restorekit.training.noise_masks import Kind as MaskKind
 
@@ -149,6 +149,8 @@ class Plan(Config):
     noise: NoisePlan = NoisePlan()
     degradation: DegradationPlan | None = None
     """The degradations of a blind prior (model.net.noise_estimator), which replace `noise`."""
+    distillation: DistillationPlan | None = None
+    """The teachers of a blind prior, whose noise estimator is then not trained; null for none."""
     loss: LossPlan = LossPlan()
     optimizer: OptimizerPlan = OptimizerPlan()
     run: RunPlan
@@ -205,7 +207,11 @@ class Plan(Config):
         if not self.model.blind:
             if self.loss.objective == "sigma":
                 yield "loss.objective is 'sigma'; allowed with model.net.noise_estimator"
+            if self.distillation is not None:
+                yield "distillation is given; allowed with model.net.noise_estimator"
             return
+        if self.distillation is not None and self.loss.objective == "sigma":
+            yield "distillation is given, but loss.objective is 'sigma'; allowed: 'denoising'"
         multiple = REDUCTION * self.model.net.factor
         if self.data.crop % multiple or self.data.crop <= REDUCTION * MARGIN:
             allowed = f"multiples of {multiple} above {REDUCTION * MARGIN}"

@@ -35,7 +35,7 @@ def tiny_plan(folder: Path, **sections: dict[str, object]) -> Plan:
         "run": {"steps": 6, "batch": 4, "log_steps": 1, "precision": "float32", "sample_minutes": None},
     }
     for name, values in sections.items():
-        raw[name] = {**raw[name], **values}
+        raw[name] = {**raw.get(name, {}), **values}
     return Plan.model_validate(raw)
 
 
@@ -61,7 +61,7 @@ def conditional_plan(folder: Path, **sections: dict[str, object]) -> Plan:
         "loss": {"label_dropout": 0.1},
     }
     for name, values in sections.items():
-        raw[name] = {**raw[name], **values}
+        raw[name] = {**raw.get(name, {}), **values}
     return Plan.model_validate(raw)
 
 
@@ -71,5 +71,5 @@ def blind_plan(folder: Path, **sections: dict[str, object] | None) -> Plan:
     raw["model"]["net"]["noise_estimator"], raw["data"]["crop"] = 8, 64
     raw |= {"noise": {}, "degradation": {}}
     for name, values in sections.items():
-        raw[name] = values if values is None else {**raw[name], **values}
+        raw[name] = values if values is None else {**(raw.get(name) or {}), **values}
     return Plan.model_validate(raw)

@@ -17,7 +17,15 @@ from restorekit.nets.noise_estimator import SMALLEST
 from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.training import degradations
 from restorekit.training.degradation_plan import MARGIN, DegradationPlan
-from restorekit.training.degradations import degrade, enlarge, rescale, round_to_8_bits, save_as_jpeg, to_grey
+from restorekit.training.degradations import (
+    degrade,
+    enlarge,
+    rescale,
+    round_to_8_bits,
+    sample_kinds,
+    save_as_jpeg,
+    to_grey,
+)
 from restorekit.training.objectives import ESTIMATE_WEIGHT, LEAST_ERROR, SIGMA_SCALE, BlindDenoising, objective_for
 from tests.training.plans import blind_plan, tiny_plan
 
@@ -48,6 +56,12 @@ def photos(count: int = 8, side: int = SIDE) -> Tensor:
     """Smooth colour photos of 8 bits, different at every place."""
     small = torch.rand(count, 3, 8, 8, generator=seeded(5)) * 1.2 - 0.6
     return round_to_8_bits(F.interpolate(small, (side, side), mode="bicubic"))
+
+
+def degraded_pair(plan: DegradationPlan, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Degraded and clean crops as the objective makes them."""
+    kinds = sample_kinds(plan, len(x), generator)
+    return degrade(plan, rescale(plan, x, generator, kinds), generator, kinds)
 
 
 def is_8_bit(x: Tensor) -> bool:
@@ -137,8 +151,10 @@ def test_shares_are_those_of_the_plan() -> None:
     degraded, clean = degrade(plan(**shares, jpeg_quality=(5, 5)), photos(400, 24), seeded())
     changed = (degraded != clean).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.9, abs=0.05)
-    kinds = degradations._kinds(plan(**shares), torch.rand(4000, generator=seeded()))
+    sampled = sample_kinds(plan(**shares), 4000, seeded())
+    kinds = [sampled.camera, sampled.correlated, sampled.white, sampled.jpeg]
     assert torch.stack(kinds).sum(0).max() == 1
+    assert torch.equal(sampled.photographed, sampled.camera | sampled.correlated)
     for kind, share in zip(kinds, shares.values(), strict=True):
         assert kind.float().mean() == pytest.approx(share, abs=0.03)
 
@@ -196,6 +212,33 @@ def test_compression_clips() -> None:
     saved = save_as_jpeg(torch.full((1, 3, 8, 8), 1.5), torch.tensor([90.0]), torch.ones(1) > 0, torch.ones(1) > 0)
     assert saved.max() <= 1
     assert saved.min() > 0.95
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_share_of_compressed_crops_has_a_block_at_the_corner(share: float) -> None:
+    count, side = 300, 24 + MARGIN
+    compressed = plan(jpeg_share=1, jpeg_quality=(1, 1), jpeg_aligned_share=share)
+    degraded, _ = degrade(compressed, photos(count, side), seeded())
+    steps = (degraded[..., 1:] - degraded[..., :-1]).abs().mean((1, 2))
+    border = torch.stack([steps[:, start::8].mean(1) for start in range(8)], dim=1).argmax(1)
+    # Seven is the border of the first block of eight pixels; an eighth of the other crops have it there by chance.
+    assert float((border == 7).float().mean()) == pytest.approx(share + (1 - share) / 8, abs=0.1)
+
+
+def test_noisy_photos_are_never_aligned() -> None:
+    saved = {"camera_share": 1, "camera_quality": (60, 60)}
+    pairs = [degrade(plan(**saved, jpeg_aligned_share=share), photos(16), seeded()) for share in (0, 1)]
+    torch.testing.assert_close(pairs[0], pairs[1], rtol=0, atol=0)
+
+
+def test_compressed_crops_have_their_own_share_of_reduced_ones() -> None:
+    x = torch.rand(300, 3, 24, 24, generator=seeded())
+    mixed = plan(jpeg_share=0.5, camera_share=0.5, reduced_share=0, jpeg_reduced_share=1)
+    kinds = sample_kinds(mixed, len(x), seeded())
+    cut, reduced, some = (rescale(p, x, seeded(1), kinds) for p in (plan(), plan(reduced_share=1), mixed))
+    assert torch.equal(some[kinds.jpeg], reduced[kinds.jpeg])
+    assert torch.equal(some[kinds.camera], cut[kinds.camera])
+    assert 0.4 < kinds.jpeg.float().mean() < 0.6
 
 
 def test_lower_quality_has_a_larger_error() -> None:
@@ -321,7 +364,7 @@ def test_blind_loss_is_the_error_relative_to_the_sigma_that_the_network_receives
     monkeypatch.setattr("restorekit.training.objectives.TRUE_SIGMA_FRACTION", 0.0)
     loss = BlindDenoising(stand_in(prediction), blind)(photos(side=64), None, seeded(2))
     generator = seeded(2)
-    degraded, clean = degrade(blind.degradation, rescale(blind.degradation, photos(side=64), generator), generator)
+    degraded, clean = degraded_pair(blind.degradation, photos(side=64), generator)
     error = (degraded - clean).square().mean((1, 2, 3))
     remaining = error if prediction == "eps" else clean.square().mean((1, 2, 3))
     wrong = torch.log(ESTIMATE / (SIGMA_SCALE * error.sqrt()).clamp(min=SMALLEST))
@@ -336,7 +379,7 @@ def test_sigma_objective_is_the_error_of_the_estimate_alone(tmp_path: Path) -> N
     assert blind.degradation is not None
     loss = BlindDenoising(stand_in("x0"), blind)(photos(side=64), None, seeded(2))
     generator = seeded(2)
-    degraded, clean = degrade(blind.degradation, rescale(blind.degradation, photos(side=64), generator), generator)
+    degraded, clean = degraded_pair(blind.degradation, photos(side=64), generator)
     error = (degraded - clean).square().mean((1, 2, 3)).sqrt()
     wrong = torch.log(ESTIMATE / (SIGMA_SCALE * error).clamp(min=SMALLEST))
     torch.testing.assert_close(loss, wrong.square().mean())
