@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from restorekit import Denoiser, ImageNoise
 
 BLOCK = 8
+# Class of priors that can be told that the only degradation is JPEG.
+JPEG = "jpeg"
 # Grey levels by which a coefficient may exceed half a quantisation step: the pixels were rounded before the photo was
 # saved and after it was decoded. Almost three standard deviations of both errors.
 TOLERANCE = 1.0
@@ -35,11 +37,16 @@ def dejpeg(
 ) -> Tensor:
     """Remove JPEG artefacts from photos.
 
-    The prior estimates the photo that was saved. Where the quantisation tables are known, the estimate is projected
+    The prior estimates the photo that was saved; a blind prior with the class "jpeg" is told that nothing but JPEG
+    degraded it. Where the quantisation tables are known, the estimate is projected
     onto the photos that JPEG would save as this file. The result is deterministic.
     """
     import warnings
 
+    import torch
+
+    if prior.info.blind and prior.info.classes is not None and JPEG in prior.info.classes:
+        prior = rk.Labelled(prior, torch.tensor([prior.info.classes.index(JPEG)], device=y.device))
     # A blind prior ignores sigma.
     correction = rk.denoise_at(prior, y, prior.info.sigma_min) - y
     if quality is None:

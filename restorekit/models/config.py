@@ -20,6 +20,8 @@ from restorekit.priors.score import Data, ScorePrior
 
 # Largest side of an image, and largest number of its channels.
 MAX_SIDE, MAX_CHANNELS = 1_000_000, 1024
+# The class of a blind prior: degraded by JPEG compression only.
+JPEG = "jpeg"
 
 
 def _class_line(classes: tuple[str, ...]) -> str:
@@ -73,12 +75,17 @@ class EpsilonConfig(Config):
             raise ValueError(
                 "net.low_res is true, allowed: false with partial_noise, self_conditioned or noise_estimator"
             )
-        extensions = ("partial_noise", "self_conditioned", "learned_variance", "classes")
+        extensions = ("partial_noise", "self_conditioned", "learned_variance")
         found = [name for name in extensions if getattr(self, name)] if self.blind else []
         if found:
             raise ValueError(
                 f"net.noise_estimator is {self.net.noise_estimator}, but {found[0]} is given; allowed: one of them"
             )
+        if self.blind and self.classes is not None and (self.classes != (JPEG,) or self.no_label is None):
+            found = (
+                f"classes is {list(self.classes)} and net.classes {self.net.classes}, but net.noise_estimator is given"
+            )
+            raise ValueError(f"{found}; allowed: null, or [{JPEG!r}] and 2")
         count = None if self.classes is None else len(self.classes)
         if self.net.classes != count and (count is None or self.net.classes != count + 1):
             raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")

@@ -38,6 +38,9 @@ class DegradationPlan(Config):
     """Fraction of crops with white Gaussian noise."""
     jpeg_share: Share = 0.25
     """Fraction of crops with JPEG compression only."""
+    known_jpeg_share: Share = 0.0
+    """Fraction of crops with JPEG compression only that the network is told of, by the label "jpeg"; requires
+    model.classes ["jpeg"]. Most are at the scale of the photo, with a block that starts at the corner."""
     grey_share: Share = 0.05
     """Fraction of crops that are grey."""
     reduced_share: Share = 0.8
@@ -45,28 +48,25 @@ class DegradationPlan(Config):
     enlarged_share: Share = 0.7
     """Fraction of these that are enlarged again by up to 3, since photos at the full size of a camera have no detail at
     the scale of a pixel."""
-    jpeg_reduced_share: Share | None = None
-    """`reduced_share` of the crops with JPEG compression only; null: the same."""
-    jpeg_aligned_share: Share = 0.0
-    """Fraction of the crops with JPEG compression only in which a block starts at the corner, as in a whole photo; in
-    the others, blocks start anywhere."""
     gaussian_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 60.0)
     """Smallest and largest level of white noise in 8-bit grey levels, uniform in its logarithm."""
     correlated_sigma: tuple[GreyLevels, GreyLevels] = (1.0, 20.0)
     """Smallest and largest root mean square of correlated noise in 8-bit grey levels, uniform in its logarithm."""
     jpeg_quality: tuple[Quality, Quality] = (8, 60)
     """Range of the quality of crops with JPEG compression only, uniform."""
+    known_jpeg_quality: tuple[Quality, Quality] = (6, 70)
+    """The same for the crops of `known_jpeg_share`."""
     camera_quality: tuple[Quality, Quality] = (60, 100)
     """Range of the quality of crops with camera or correlated noise, uniform. The clean crop is compressed as well."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> DegradationPlan:
-        names = ("camera_share", "correlated_share", "gaussian_share", "jpeg_share")
+        names = ("camera_share", "correlated_share", "gaussian_share", "jpeg_share", "known_jpeg_share")
         total = sum(getattr(self, name) for name in names)
         if total > 1 + 1e-9:
             listed = f"{', '.join(names[:-1])} and {names[-1]}"
             raise ValueError(f"degradation.{listed} have the sum {total:g}; allowed: 1 or less")
-        for name in ("gaussian_sigma", "correlated_sigma", "jpeg_quality", "camera_quality"):
+        for name in ("gaussian_sigma", "correlated_sigma", "jpeg_quality", "known_jpeg_quality", "camera_quality"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"degradation.{name} is [{low:g}, {high:g}]; allowed: [smallest, largest]")

@@ -26,16 +26,24 @@ FULL_CHROMA, HALF_CHROMA = 0, 2
 # Fraction of the photos with camera noise that are saved as JPEG, of these saved again by another program, and of all
 # saved photos with 4:2:0 chroma.
 SAVED_SHARE, RESAVED_SHARE, HALF_CHROMA_SHARE = 0.85, 0.4, 0.75
+# Fractions of the crops with known JPEG compression that are scaled down, and in which a block starts at the corner, as
+# in a whole photo: the strides of the network then have the same position in every block. A network that must tell
+# noise from JPEG artefacts learns from reduced crops only, because it would keep all that looks like their grain.
+KNOWN_REDUCED_SHARE, KNOWN_ALIGNED_SHARE = 0.2, 0.8
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """Which crops have camera, correlated or white noise, or only JPEG compression, each (N,) bool."""
+    """Which crops have camera, correlated or white noise, or only JPEG compression, each (N,) bool.
+
+    known_jpeg: JPEG compression that the network is told of.
+    """
 
     camera: Tensor
     correlated: Tensor
     white: Tensor
     jpeg: Tensor
+    known_jpeg: Tensor
 
     @property
     def photographed(self) -> Tensor:
@@ -47,7 +55,8 @@ def sample_kinds(plan: DegradationPlan, count: int, generator: torch.Generator) 
     """Sample the kinds of degradation of `count` crops; the other crops stay clean."""
     draw = torch.rand(count, generator=generator, device=generator.device)
     kinds, start = [], 0.0
-    for share in (plan.camera_share, plan.correlated_share, plan.gaussian_share, plan.jpeg_share):
+    shares = plan.camera_share, plan.correlated_share, plan.gaussian_share, plan.jpeg_share, plan.known_jpeg_share
+    for share in shares:
         kinds.append((draw >= start) & (draw < start + share))
         start += share
     return Kinds(*kinds)
@@ -86,9 +95,10 @@ def degrade(
     noisy = torch.where(grey, to_grey(noisy), noisy)
     noisy = torch.where(per_image(photographed, clean).bool(), round_to_8_bits(noisy), noisy)
     noisy = save_as_jpeg(noisy, _between(plan.jpeg_quality, uniform()), half, kinds.jpeg)
+    noisy = save_as_jpeg(noisy, _between(plan.known_jpeg_quality, uniform()), half, kinds.known_jpeg)
     is_saved = photographed & (saved < SAVED_SHARE)
     is_resaved = photographed & (saved < SAVED_SHARE * RESAVED_SHARE)
-    aligned = kinds.jpeg & (uniform() < plan.jpeg_aligned_share)
+    aligned = kinds.known_jpeg & (uniform() < KNOWN_ALIGNED_SHARE)
     for where in (is_saved, is_resaved):
         quality = _between(plan.camera_quality, uniform())
         noisy, clean = (save_as_jpeg(x, quality, half, where) for x in (noisy, clean))
@@ -109,8 +119,8 @@ def rescale(plan: DegradationPlan, x: Tensor, generator: torch.Generator, kinds:
     factor = torch.where(draw[0] < plan.enlarged_share, 1 + (MAX_ENLARGEMENT - 1) * draw[1], 1.0)
     inner = x[..., height // 2 : height // 2 + height, width // 2 : width // 2 + width]
     share = torch.full_like(draw[2], plan.reduced_share)
-    if kinds is not None and plan.jpeg_reduced_share is not None:
-        share[kinds.jpeg] = plan.jpeg_reduced_share
+    if kinds is not None:
+        share[kinds.known_jpeg] = min(plan.reduced_share, KNOWN_REDUCED_SHARE)
     return torch.where(per_image(draw[2] < share, x).bool(), enlarge(small, factor), inner)
 
 

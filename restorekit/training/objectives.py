@@ -168,6 +168,8 @@ class BlindDenoising(nn.Module):
     of the error that belongs to this sigma, plus `LEAST_ERROR`^2, so that weak degradations count as much as strong
     ones; a weight that depends on y and sigma only does not change E[x0 | y].
 
+    Crops with known JPEG compression have the label "jpeg", all others none.
+
     With teachers (`plan.distillation`), crops with camera or correlated noise have the mean of the teachers' results as
     target; the estimator of sigma keeps its weights.
     """
@@ -201,14 +203,17 @@ class BlindDenoising(nn.Module):
         if self.teachers is not None:
             target, weight = self.teachers.targets(degraded, clean, estimate, kinds.photographed)
             clear_cast_weights()
-            return (weight * self._errors(degraded, target, estimate)).mean()
+            return (weight * self._errors(degraded, target, estimate, kinds.known_jpeg)).mean()
         is_told = torch.rand(len(clean), generator=generator, device=generator.device) < TRUE_SIGMA_FRACTION
         sigma = torch.where(is_told, true_sigma, estimate.detach())
-        return self._errors(degraded, clean, sigma).mean() + ESTIMATE_WEIGHT * estimate_loss
+        return self._errors(degraded, clean, sigma, kinds.known_jpeg).mean() + ESTIMATE_WEIGHT * estimate_loss
 
-    def _errors(self, degraded: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
+    def _errors(self, degraded: Tensor, target: Tensor, sigma: Tensor, known_jpeg: Tensor) -> Tensor:
         """Return the weighted squared error of D for each crop, (N,)."""
-        denoised = self.trained.single_pass(degraded, sigma)[0]
+        no_label = self.plan.model.no_label
+        # The only class is the first one.
+        label = None if no_label is None else torch.where(known_jpeg, 0, no_label)
+        denoised = self.trained.single_pass(degraded, sigma, label)[0]
         return (denoised - target).square().mean((1, 2, 3)) / ((sigma / SIGMA_SCALE) ** 2 + LEAST_ERROR**2)
 
 

@@ -226,6 +226,10 @@ class Plan(Config):
                 yield f"{name} is given, but the model is blind; allowed: degradation only"
         if self.data.dequantize:
             yield "data.dequantize is true, but the model is blind; allowed: false"
+        known = 0 if self.degradation is None else self.degradation.known_jpeg_share
+        if (known > 0) != (self.model.classes is not None):
+            found = f"degradation.known_jpeg_share is {known:g}, but model.classes is {self.model.classes}"
+            yield f"{found}; allowed: both or neither"
 
     def _losses(self) -> Iterator[str]:
         """Reject keys that the objective of the model ignores."""
@@ -255,9 +259,10 @@ class Plan(Config):
             yield "validation is given, but model.family is 'classifier'; allowed: null"
         elif self.validation is not None and classes is not None and self.model.no_label is None:
             yield "validation is given, but the model has classes and no label for none; allowed: null"
-        if (classes is None) != (self.data.labels is None):
+        # The labels of a blind prior are those of its degradations.
+        if (classes is None or self.model.blind) != (self.data.labels is None):
             yield f"data.labels is {self.data.labels}, but model.classes is {classes}; allowed: both or neither"
-        if (self.loss.label_dropout > 0) != (self.model.no_label is not None):
+        if (self.loss.label_dropout > 0) != (self.model.no_label is not None and not self.model.blind):
             yield (
                 f"loss.label_dropout is {self.loss.label_dropout:g}; allowed: above 0 exactly when net.classes is one"
                 " above the number of names in classes"

@@ -20,6 +20,7 @@ from restorekit.training.plan import Plan
 # Parameters of a U-Net whose numbers of channels may differ.
 ENDS = ("input_blocks.0.0.weight", "out.2.weight", "out.2.bias")
 FIRST_BIAS = "input_blocks.0.0.bias"
+LABELS = "label_emb.weight"
 MIN_SHARED = 0.5
 
 
@@ -28,7 +29,8 @@ def start_from(source: Path, plan: Plan) -> Prior | NoisyClassifier:
 
     In the first and the last layer, the channels that both models have are copied, and the others are zero. If only
     the other model has partial noise, its input that marks noisy pixels becomes a part of the bias: all pixels are
-    noisy. Layers that the other model lacks (attention, labels) are newly initialized. TrainingError if less than half
+    noisy. Labels that the other model lacks start without effect; other layers that it lacks (attention) are newly
+    initialized. TrainingError if less than half
     of the weights fit.
     """
     fresh = plan.model.build()
@@ -40,6 +42,8 @@ def start_from(source: Path, plan: Plan) -> Prior | NoisyClassifier:
         raise TrainingError(
             f"--init-from {source}: {fraction:.0%} of its weights fit the plan's model.net, allowed: 50% or more"
         )
+    if LABELS in target and LABELS not in copied:
+        copied[LABELS] = torch.zeros_like(target[LABELS])
     for name in ENDS:
         if name in target and name in found and name not in copied:
             shared = tuple(slice(min(a, b)) for a, b in zip(target[name].shape, found[name].shape, strict=True))

@@ -147,12 +147,14 @@ def test_photos_with_camera_noise_or_compression_have_8_bits(share: str, monkeyp
 
 
 def test_shares_are_those_of_the_plan() -> None:
-    shares = {"camera_share": 0.2, "correlated_share": 0.1, "gaussian_share": 0.2, "jpeg_share": 0.4}
-    degraded, clean = degrade(plan(**shares, jpeg_quality=(5, 5)), photos(400, 24), seeded())
+    names = ("camera_share", "correlated_share", "gaussian_share", "jpeg_share", "known_jpeg_share")
+    shares = dict(zip(names, (0.2, 0.1, 0.2, 0.15, 0.25), strict=True))
+    qualities = {"jpeg_quality": (5, 5), "known_jpeg_quality": (5, 5)}
+    degraded, clean = degrade(plan(**shares, **qualities), photos(400, 24), seeded())
     changed = (degraded != clean).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.9, abs=0.05)
     sampled = sample_kinds(plan(**shares), 4000, seeded())
-    kinds = [sampled.camera, sampled.correlated, sampled.white, sampled.jpeg]
+    kinds = [sampled.camera, sampled.correlated, sampled.white, sampled.jpeg, sampled.known_jpeg]
     assert torch.stack(kinds).sum(0).max() == 1
     assert torch.equal(sampled.photographed, sampled.camera | sampled.correlated)
     for kind, share in zip(kinds, shares.values(), strict=True):
@@ -214,31 +216,35 @@ def test_compression_clips() -> None:
     assert saved.min() > 0.95
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_share_of_compressed_crops_has_a_block_at_the_corner(share: float) -> None:
-    count, side = 300, 24 + MARGIN
-    compressed = plan(jpeg_share=1, jpeg_quality=(1, 1), jpeg_aligned_share=share)
-    degraded, _ = degrade(compressed, photos(count, side), seeded())
-    steps = (degraded[..., 1:] - degraded[..., :-1]).abs().mean((1, 2))
-    border = torch.stack([steps[:, start::8].mean(1) for start in range(8)], dim=1).argmax(1)
-    # Seven is the border of the first block of eight pixels; an eighth of the other crops have it there by chance.
-    assert float((border == 7).float().mean()) == pytest.approx(share + (1 - share) / 8, abs=0.1)
+def test_most_known_compression_has_a_block_at_the_corner() -> None:
+    def share(**shares: float) -> float:
+        qualities = {"jpeg_quality": (1, 1), "known_jpeg_quality": (1, 1)}
+        degraded, _ = degrade(plan(**shares, **qualities), photos(300, 24 + MARGIN), seeded())
+        steps = (degraded[..., 1:] - degraded[..., :-1]).abs().mean((1, 2))
+        # 7 is the border of the first block of eight pixels; an eighth of the other crops have it there by chance.
+        border = torch.stack([steps[:, start::8].mean(1) for start in range(8)], dim=1).argmax(1)
+        return float((border == 7).float().mean())
+
+    assert share(jpeg_share=1) == pytest.approx(1 / 8, abs=0.1)
+    aligned = degradations.KNOWN_ALIGNED_SHARE
+    assert share(known_jpeg_share=1) == pytest.approx(aligned + (1 - aligned) / 8, abs=0.1)
 
 
-def test_noisy_photos_are_never_aligned() -> None:
-    saved = {"camera_share": 1, "camera_quality": (60, 60)}
-    pairs = [degrade(plan(**saved, jpeg_aligned_share=share), photos(16), seeded()) for share in (0, 1)]
-    torch.testing.assert_close(pairs[0], pairs[1], rtol=0, atol=0)
-
-
-def test_compressed_crops_have_their_own_share_of_reduced_ones() -> None:
-    x = torch.rand(300, 3, 24, 24, generator=seeded())
-    mixed = plan(jpeg_share=0.5, camera_share=0.5, reduced_share=0, jpeg_reduced_share=1)
+def test_most_crops_with_known_compression_are_not_reduced() -> None:
+    x = torch.rand(400, 3, 24, 24, generator=seeded())
+    mixed = plan(known_jpeg_share=0.5, camera_share=0.5, reduced_share=0.9)
     kinds = sample_kinds(mixed, len(x), seeded())
-    cut, reduced, some = (rescale(p, x, seeded(1), kinds) for p in (plan(), plan(reduced_share=1), mixed))
-    assert torch.equal(some[kinds.jpeg], reduced[kinds.jpeg])
-    assert torch.equal(some[kinds.camera], cut[kinds.camera])
-    assert 0.4 < kinds.jpeg.float().mean() < 0.6
+    cut, some = (rescale(p, x, seeded(1), kinds) for p in (plan(), mixed))
+    is_cut = (some == cut).flatten(1).all(1).float()
+    assert float(is_cut[kinds.known_jpeg].mean()) == pytest.approx(1 - degradations.KNOWN_REDUCED_SHARE, abs=0.08)
+    assert float(is_cut[kinds.camera].mean()) == pytest.approx(0.1, abs=0.08)
+    assert 0.4 < kinds.known_jpeg.float().mean() < 0.6
+
+
+def test_no_crop_is_reduced_more_often_than_the_plan_says() -> None:
+    x = torch.rand(50, 3, 24, 24, generator=seeded())
+    known = plan(known_jpeg_share=1)
+    assert torch.equal(rescale(known, x, seeded(1), sample_kinds(known, len(x), seeded())), x[..., 6:18, 6:18])
 
 
 def test_lower_quality_has_a_larger_error() -> None:
@@ -307,6 +313,10 @@ def test_inconsistent_degradations_are_refused(values: dict[str, object], messag
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
+        (
+            {"degradation": {"camera_share": 0.1, "known_jpeg_share": 0.2}},
+            r"degradation\.known_jpeg_share is 0\.2, but model\.classes is None; allowed: both or neither",
+        ),
         (
             {"degradation": None},
             r"degradation is not given, but model\.net\.noise_estimator is given; allowed: both or",

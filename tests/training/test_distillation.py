@@ -22,6 +22,9 @@ SECTIONS = {
 }
 
 
+NO_SHARES = {"camera_share": 0, "correlated_share": 0, "gaussian_share": 0, "jpeg_share": 0}
+
+
 class Teacher:
     """D = factor x + shift sigma; notes the sigmas that it receives."""
 
@@ -89,6 +92,25 @@ def test_loss_is_the_weighted_error_to_the_teachers_and_to_the_other_clean_crops
         weight = torch.where(noisy, 3.0, 1.0)
         expected = (weight * error / ((sigma / SIGMA_SCALE) ** 2 + LEAST_ERROR**2)).mean()
     torch.testing.assert_close(loss.detach(), expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.usefixtures("teachers")
+def test_crops_with_known_compression_have_the_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = blind_plan(tmp_path).model.net.model_dump()
+    model = {"classes": ["jpeg"], "net": {**net, "classes": 2}}
+    shares = {"camera_share": 0.3, "jpeg_share": 0.3, "known_jpeg_share": 0.3}
+    plan = blind_plan(tmp_path, **{**SECTIONS, "model": model, "degradation": {**NO_SHARES, **shares}})
+    assert plan.degradation is not None
+    prior = plan.model.build()
+    seen: list[Tensor] = []
+    monkeypatch.setattr(
+        prior.net, "forward", lambda x, t, label: (seen.append(label), prior.net.out[-1].weight.sum() * x)[1]
+    )
+    objective_for(prior, plan)(photos(), None, torch.Generator().manual_seed(2)).backward()
+    kinds = sample_kinds(plan.degradation, 40, torch.Generator().manual_seed(2))
+    assert 5 < kinds.known_jpeg.sum() < 25
+    (label,) = seen
+    assert torch.equal(label, 1 - kinds.known_jpeg.long())
 
 
 @pytest.mark.usefixtures("teachers")

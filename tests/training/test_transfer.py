@@ -53,6 +53,20 @@ def test_blind_prior_starts_as_the_partial_noise_prior_with_all_pixels_noisy(tmp
     assert (expected - noisy()).abs().max() > 0.01
 
 
+def test_labels_start_without_effect(tmp_path: Path, partial: Path) -> None:
+    old = blind_plan(tmp_path / "photos")
+    net = {**old.model.net.model_dump(), "classes": 2}
+    shares = {"camera_share": 0.3, "known_jpeg_share": 0.3}
+    plan = blind_plan(tmp_path / "photos", model={"net": net, "classes": ["jpeg"]}, degradation=shares)
+    blind, expected = start_from(partial, plan), start_from(partial, old)
+    assert isinstance(blind, EpsilonPrior)
+    blind.net.noise_estimator.load_state_dict(expected.net.noise_estimator.state_dict())
+    with torch.no_grad():
+        results = [blind(noisy(16), torch.ones(2), label) for label in (None, torch.zeros(2, dtype=torch.long))]
+        for result in results:
+            torch.testing.assert_close(result, expected(noisy(16), torch.ones(2)))
+
+
 def test_saved_blind_prior_ignores_the_given_sigma(tmp_path: Path) -> None:
     plan, out = blind_plan(photos(tmp_path / "photos"), run={"steps": 2}), tmp_path / "out"
     train(plan, out)
@@ -85,9 +99,8 @@ def test_training_of_a_blind_prior_writes_no_samples(tmp_path: Path) -> None:
         {"partial_noise": True, "net": {"in_channels": 5}},
         {"self_conditioned": True, "net": {"in_channels": 6}},
         {"net": {"out_channels": 6}},
-        {"classes": ["a", "b"], "net": {"classes": 2}},
     ],
-    ids=["partial_noise", "self_conditioned", "learned_variance", "classes"],
+    ids=["partial_noise", "self_conditioned", "learned_variance"],
 )
 def test_extensions_of_a_blind_prior_are_refused(request: pytest.FixtureRequest, model: dict[str, Any]) -> None:
     assert not EpsilonConfig.model_validate(model).blind
@@ -96,3 +109,11 @@ def test_extensions_of_a_blind_prior_are_refused(request: pytest.FixtureRequest,
         ValueError, match=rf"noise_estimator is 8, but {request.node.callspec.id} is given; allowed: one"
     ):
         EpsilonConfig.model_validate(blind)
+
+
+@pytest.mark.parametrize(("classes", "count"), [(["a"], 2), (["jpeg"], 1), (["jpeg", "b"], 3)])
+def test_other_classes_of_a_blind_prior_are_refused(classes: list[str], count: int) -> None:
+    net = {"noise_estimator": 8, "classes": 2}
+    assert EpsilonConfig.model_validate({"classes": ["jpeg"], "net": net}).no_label == 1
+    with pytest.raises(ValueError, match=rf"and net\.classes {count}, but .*; allowed: null, or \['jpeg'\] and 2"):
+        EpsilonConfig.model_validate({"classes": classes, "net": {**net, "classes": count}})

@@ -35,6 +35,19 @@ class Smooth:
         return F.avg_pool2d(F.pad(x, [2] * 4, mode="reflect"), 5, 1)
 
 
+class Told(Smooth):
+    """The same, which returns the photo itself for the class "jpeg"; notes its labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = rk.PriorInfo(3, None, 0.1, 1.0, blind=True, classes=("other", "jpeg"), no_label=2)
+        self.labels: list[Tensor | None] = []
+
+    def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+        self.labels.append(label)
+        return super().__call__(x, sigma)
+
+
 def saved(path: Path | io.BytesIO, channels: int = 3, **options: Any) -> Any:
     """Save a crop of a photo, as JPEG of quality 20 and with full chroma by default."""
     values = ((photo(*SIZE, channels)[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
@@ -125,6 +138,15 @@ def test_tensors_without_tables_are_corrected_by_the_prior_alone_with_a_note() -
     with pytest.warns(rk.RestorekitWarning, match="no quantisation tables in the file; the correction is not limited"):
         got = rk.dejpeg(y, Smooth())
     torch.testing.assert_close(got, Smooth()(y, torch.ones(1)))
+
+
+def test_a_prior_with_the_class_jpeg_is_told() -> None:
+    prior, y = Told(), decoded(opened()).expand(3, -1, -1, -1)
+    got = rk.dejpeg(y, prior, quality=20)
+    torch.testing.assert_close(got, rk.dejpeg(y, Smooth(), quality=20))
+    (label,) = prior.labels
+    assert label is not None
+    assert label.tolist() == [1, 1, 1]
 
 
 def test_every_photo_of_a_batch_has_its_own_tables() -> None:
