@@ -82,10 +82,8 @@ class EpsilonConfig(Config):
                 f"net.noise_estimator is {self.net.noise_estimator}, but {found[0]} is given; allowed: one of them"
             )
         if self.blind and self.classes is not None and (self.classes != (JPEG,) or self.no_label is None):
-            found = (
-                f"classes is {list(self.classes)} and net.classes {self.net.classes}, but net.noise_estimator is given"
-            )
-            raise ValueError(f"{found}; allowed: null, or [{JPEG!r}] and 2")
+            given = f"classes is {list(self.classes)} and net.classes {self.net.classes}"
+            raise ValueError(f"{given}, but net.noise_estimator is given; allowed: null, or [{JPEG!r}] and 2")
         count = None if self.classes is None else len(self.classes)
         if self.net.classes != count and (count is None or self.net.classes != count + 1):
             raise ValueError(f"net.classes is {self.net.classes}, allowed: the number of names in classes, or one more")
