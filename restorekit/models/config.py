@@ -27,7 +27,7 @@ JPEG = "jpeg"
 def _class_line(classes: tuple[str, ...]) -> str:
     """Return the line of the model card with the names of the classes, at most 20 of them."""
     names = classes if len(classes) <= 20 else (*classes[:3], "...", classes[-1])
-    return f"- {len(classes)} classes: {', '.join(names)}."
+    return f"- {len(classes)} class{'' if len(classes) == 1 else 'es'}: {', '.join(names)}."
 
 
 class EpsilonConfig(Config):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit.core.denoiser import PriorInfo, batch_sigma, per_image
+from restorekit.core.denoiser import GREY_LEVEL, PriorInfo, batch_sigma, per_image
 from restorekit.errors import ModelError, shortened
 
 Prediction = Literal["eps", "x0", "v"]
@@ -25,6 +25,9 @@ HOLE_SIGMA = 0.2
 FIRST_PASS, NEXT_PASS = 1.0, 0.1
 # Number of further passes over a hole after the trained ones, each like the last of them.
 EXTRA_PASSES = 1
+# Largest estimate of sigma of a blind prior that is used as it is, in the unit of images in [-1, 1]; real photos of ISO
+# 1600 to 12800 are below it.
+CERTAIN_SIGMA = 12 * GREY_LEVEL
 
 
 def step_of(sigma: Tensor, table: Tensor) -> Tensor:
@@ -135,7 +138,7 @@ class EpsilonPrior(nn.Module):
         v is in about [-1, 1]; it interpolates the log-variance of a reverse step between its bounds (Nichol and
         Dhariwal 2021, equation 15).
         """
-        sigma = self.estimate_sigma(x) if self.info.blind else batch_sigma(x, sigma)
+        sigma = damp(self.estimate_sigma(x)) if self.info.blind else batch_sigma(x, sigma)
         unknown = per_image(sigma, x).isinf()
         if not unknown.any():
             estimate = self.single_pass(x, sigma, label)[0] if self.self_conditioned else None
@@ -215,6 +218,16 @@ class EpsilonPrior(nn.Module):
             allowed = f"given_low_res with {width} x {height} pixels for {x.shape[-1]} x {x.shape[-2]}"
             raise ModelError(f"the prior is an upsampler; found {found}, allowed: {allowed}")
         return self.low_res.to(x).expand(len(x), -1, -1, -1)
+
+
+def damp(sigma: Tensor) -> Tensor:
+    """Return estimates of sigma (N,) above CERTAIN_SIGMA, replaced by their geometric mean with it.
+
+    A large estimate may be due to texture, such as gravel, and this keeps more of it: 29 instead of 25 dB between input
+    and output of the worst of 32 photos without noise. Photos with two and a half times the noise of ISO 800 to 12800
+    lose 0.7 of 4.6 dB (benchmarks/training-log.md).
+    """
+    return torch.where(sigma > CERTAIN_SIGMA, (CERTAIN_SIGMA * sigma).sqrt(), sigma)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

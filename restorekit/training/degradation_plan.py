@@ -54,8 +54,8 @@ class DegradationPlan(Config):
     """Smallest and largest root mean square of correlated noise in 8-bit grey levels, uniform in its logarithm."""
     jpeg_quality: tuple[Quality, Quality] = (8, 60)
     """Range of the quality of crops with JPEG compression only, uniform."""
-    known_jpeg_quality: tuple[Quality, Quality] = (6, 70)
-    """The same for the crops of `known_jpeg_share`."""
+    known_jpeg_quality: tuple[Quality, Quality] = (5, 90)
+    """Range of the quality of the crops of `known_jpeg_share`, uniform in its logarithm."""
     camera_quality: tuple[Quality, Quality] = (60, 100)
     """Range of the quality of crops with camera or correlated noise, uniform. The clean crop is compressed as well."""
 

@@ -95,7 +95,7 @@ def degrade(
     noisy = torch.where(grey, to_grey(noisy), noisy)
     noisy = torch.where(per_image(photographed, clean).bool(), round_to_8_bits(noisy), noisy)
     noisy = save_as_jpeg(noisy, _between(plan.jpeg_quality, uniform()), half, kinds.jpeg)
-    noisy = save_as_jpeg(noisy, _between(plan.known_jpeg_quality, uniform()), half, kinds.known_jpeg)
+    noisy = save_as_jpeg(noisy, _log_between(plan.known_jpeg_quality, uniform()), half, kinds.known_jpeg)
     is_saved = photographed & (saved < SAVED_SHARE)
     is_resaved = photographed & (saved < SAVED_SHARE * RESAVED_SHARE)
     aligned = kinds.known_jpeg & (uniform() < KNOWN_ALIGNED_SHARE)
@@ -161,8 +161,13 @@ def to_grey(x: Tensor) -> Tensor:
 
 def _sigma(bounds: tuple[float, float], draw: Tensor) -> Tensor:
     """Return levels of noise, uniform in log sigma, in the unit of images in [-1, 1]; bounds in grey levels."""
+    return _log_between(bounds, draw) * GREY_LEVEL
+
+
+def _log_between(bounds: tuple[float, float], draw: Tensor) -> Tensor:
+    """Return values that are uniform in their logarithm."""
     low, high = bounds
-    return low * (high / low) ** draw * GREY_LEVEL
+    return low * (high / low) ** draw
 
 
 def _between(bounds: tuple[float, float], draw: Tensor) -> Tensor:

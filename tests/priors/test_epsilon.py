@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import Tensor
 
 from restorekit.core.denoiser import Denoiser, VarianceDenoiser
 from restorekit.core.ladders import cosine_betas, linear_betas, sigmas_from_betas
-from restorekit.priors.epsilon import HOLE_SIGMA, EpsilonPrior, pad_to_multiple, step_of
+from restorekit.priors.epsilon import CERTAIN_SIGMA, HOLE_SIGMA, EpsilonPrior, damp, pad_to_multiple, step_of
 from tests import golden
 from tests.sampling.test_samplers import StandIn
 
@@ -144,7 +145,7 @@ def test_blind_prior_uses_its_estimate_of_sigma() -> None:
     assert not EpsilonPrior(StandIn(), TABLE).info.blind
     estimate = x.square().mean((1, 2, 3)).sqrt()
     assert torch.equal(blind.estimate_sigma(x), estimate)
-    expected = EpsilonPrior(StandIn(), TABLE, prediction="v")(x, estimate)
+    expected = EpsilonPrior(StandIn(), TABLE, prediction="v")(x, damp(estimate))
     for sigma in (torch.tensor([0.0, 3.0]), torch.full((2,), torch.inf), torch.rand(2, 1, 8, 8)):
         assert torch.equal(blind(x, sigma), expected)
 
@@ -183,3 +184,20 @@ def test_nearest_steps_are_integers() -> None:
         steps[nearest] = denoised[:, 0, 0, 0]
     torch.testing.assert_close(steps[False], torch.tensor([10.3, 10.8]), atol=1e-3, rtol=0)
     assert steps[True].tolist() == [10, 11]
+
+
+def test_large_estimates_of_a_blind_prior_are_damped() -> None:
+    class Net(torch.nn.Module):
+        def noise_estimator(self, x: Tensor) -> Tensor:
+            return x.mean((1, 2, 3))
+
+        def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+            return torch.ones_like(x)
+
+    prior = EpsilonPrior(Net(), sigmas_from_betas(linear_betas(50)), prediction="eps", blind=True)
+    estimates = torch.tensor([0.05, CERTAIN_SIGMA, 4 * CERTAIN_SIGMA])
+    x = estimates[:, None, None, None].expand(-1, 3, 8, 8)
+    torch.testing.assert_close(prior.estimate_sigma(x), estimates)
+    # x - sigma is D.
+    used = (x - prior(x, 7.0))[:, 0, 0, 0]
+    torch.testing.assert_close(used, torch.tensor([0.05, CERTAIN_SIGMA, 2 * CERTAIN_SIGMA]))

@@ -53,7 +53,7 @@ def small_plan(path: Path, folder: Path) -> Plan:
         net["features"] = 8
     else:
         shrink(net)
-    if "classes" in model:
+    if "classes" in model and not is_blind:
         net["classes"] -= 1000 if model["classes"] == "folders" else len(model["classes"])
         net["classes"] += len(CLASSES)
         model["classes"] = list(CLASSES)
