@@ -17,7 +17,7 @@ FILTER, CELL = 5, 4
 class NoiseEstimator(nn.Module):
     """The level of degraded images: x (N, C, H, W) -> sigma (N,), in the unit of x.
 
-    It is trained to be twice the root mean squared error (see `restorekit.training.objectives.BlindDenoising`).
+    It is trained to be twice the root mean squared error (see `restorekit.training.blind_denoising.BlindDenoising`).
 
     The logarithm of the energy of learned high-pass filters in small cells is the input of a small network, which
     estimates log sigma and a weight for every cell. The result is the weighted mean, so that cells without texture can

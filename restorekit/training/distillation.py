@@ -43,4 +43,6 @@ class Teachers:
                 prior(crops, sigma.clamp(prior.info.sigma_min, prior.info.sigma_max)).float() for prior in self.priors
             ]
             target[taught] = torch.stack(results).mean(0)
+            # Some versions of torch reuse weights cast under `no_grad`, which have no gradients.
+            torch.clear_autocast_cache()
         return target, weight

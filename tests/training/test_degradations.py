@@ -16,6 +16,7 @@ from restorekit.core.ladders import linear_betas, sigmas_from_betas
 from restorekit.nets.noise_estimator import SMALLEST
 from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.training import degradations
+from restorekit.training.blind_denoising import ESTIMATE_WEIGHT, LEAST_ERROR, SIGMA_SCALE, BlindDenoising
 from restorekit.training.degradation_plan import MARGIN, DegradationPlan
 from restorekit.training.degradations import (
     degrade,
@@ -26,7 +27,7 @@ from restorekit.training.degradations import (
     save_as_jpeg,
     to_grey,
 )
-from restorekit.training.objectives import ESTIMATE_WEIGHT, LEAST_ERROR, SIGMA_SCALE, BlindDenoising, objective_for
+from restorekit.training.objectives import objective_for
 from tests.training.plans import blind_plan, tiny_plan
 
 SIDE = 48
@@ -371,7 +372,7 @@ def test_blind_loss_is_the_error_relative_to_the_sigma_that_the_network_receives
 ) -> None:
     blind = blind_plan(tmp_path)
     assert blind.degradation is not None
-    monkeypatch.setattr("restorekit.training.objectives.TRUE_SIGMA_FRACTION", 0.0)
+    monkeypatch.setattr("restorekit.training.blind_denoising.TRUE_SIGMA_FRACTION", 0.0)
     loss = BlindDenoising(stand_in(prediction), blind)(photos(side=64), None, seeded(2))
     generator = seeded(2)
     degraded, clean = degraded_pair(blind.degradation, photos(side=64), generator)
@@ -423,7 +424,7 @@ def test_autocast_does_not_change_the_degradation(tmp_path: Path, monkeypatch: p
         seen.append(pair[0])
         return pair
 
-    monkeypatch.setattr("restorekit.training.objectives.degrade", record)
+    monkeypatch.setattr("restorekit.training.blind_denoising.degrade", record)
     objective = BlindDenoising(stand_in("x0", 0.5), blind_plan(tmp_path, degradation={**NONE, "camera_share": 1}))
     plain = objective(photos(side=64), None, seeded(2))
     with torch.autocast("cpu", dtype=torch.bfloat16):

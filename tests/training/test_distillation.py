@@ -10,10 +10,11 @@ from torch import Tensor
 
 import restorekit as rk
 from restorekit.training import distillation
+from restorekit.training.blind_denoising import LEAST_ERROR, SIGMA_SCALE
 from restorekit.training.degradation_plan import DistillationPlan
 from restorekit.training.degradations import degrade, rescale, sample_kinds
 from restorekit.training.distillation import Teachers
-from restorekit.training.objectives import LEAST_ERROR, SIGMA_SCALE, objective_for
+from restorekit.training.objectives import objective_for
 from tests.training.plans import blind_plan, tiny_plan
 
 SECTIONS = {
