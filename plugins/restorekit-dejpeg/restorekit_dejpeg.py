@@ -38,8 +38,8 @@ def dejpeg(
     """Remove JPEG artefacts from photos.
 
     The prior estimates the photo that was saved; a blind prior with the class "jpeg" is told that nothing but JPEG
-    degraded it. Where the quantisation tables are known, the estimate is projected
-    onto the photos that JPEG would save as this file. The result is deterministic.
+    degraded it. Where the quantisation tables are known, the estimate is projected onto the photos that JPEG would save
+    as this file. The result is deterministic.
     """
     import warnings
 

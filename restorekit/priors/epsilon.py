@@ -25,8 +25,8 @@ HOLE_SIGMA = 0.2
 FIRST_PASS, NEXT_PASS = 1.0, 0.1
 # Number of further passes over a hole after the trained ones, each like the last of them.
 EXTRA_PASSES = 1
-# Largest estimate of sigma of a blind prior that is used as it is, in the unit of images in [-1, 1]; real photos of ISO
-# 1600 to 12800 are below it.
+# Largest estimate of sigma of a blind prior that is used as it is, in the unit of images in [-1, 1]; those of real
+# photos of ISO 800 to 12800 are below it (center crops of benchmarks/real_noise.md).
 CERTAIN_SIGMA = 12 * GREY_LEVEL
 
 

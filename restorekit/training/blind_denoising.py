@@ -47,7 +47,7 @@ class BlindDenoising(nn.Module):
                 parameter.requires_grad_(is_estimator == (plan.loss.objective == "sigma"))
 
     def forward(self, clean: Tensor, label: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Return the loss; see the module docstring."""
+        """Return the loss; see the class."""
         # Raw data has more than the 8 significant bits of bfloat16.
         with torch.no_grad(), torch.autocast(clean.device.type, enabled=False):
             kinds = sample_kinds(self.degradation, len(clean), generator)

@@ -1,4 +1,4 @@
-"""The part of a training plan that describes the degradations of a blind prior."""
+"""The parts of a training plan that describe the degradations of a blind prior, and its teachers."""
 
 from __future__ import annotations
 

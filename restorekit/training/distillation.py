@@ -12,16 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.core.denoiser import Denoiser
+from restorekit.errors import ModelError, TrainingError
 from restorekit.models.registry import load_prior
 from restorekit.training.degradation_plan import DistillationPlan
 
+# Channels of degraded crops.
+CHANNELS = 3
+
 
 class Teachers:
-    """The teachers of a plan. They are not part of the trained model and are not saved with it."""
+    """The teachers of a plan. They are not part of the trained model and are not saved with it.
+
+    TrainingError if one cannot be loaded or is not a prior of colour images.
+    """
 
     def __init__(self, plan: DistillationPlan) -> None:
         self.plan = plan
-        self.priors: list[Denoiser] = [load_prior(name) for name in plan.teachers]
+        self.priors: list[Denoiser] = [_load(name) for name in plan.teachers]
         for prior in self.priors:
             if isinstance(prior, nn.Module):
                 prior.to(memory_format=torch.channels_last)
@@ -46,3 +53,14 @@ class Teachers:
             # Some versions of torch reuse weights cast under `no_grad`, which have no gradients.
             torch.clear_autocast_cache()
         return target, weight
+
+
+def _load(name: str) -> Denoiser:
+    try:
+        prior = load_prior(name)
+    except ModelError as error:
+        raise TrainingError(f"distillation.teachers: {str(error).removeprefix('--model: ')}") from error
+    if prior.info.channels != CHANNELS:
+        found = f"{name} has {prior.info.channels} channels"
+        raise TrainingError(f"distillation.teachers: {found}, allowed: priors with {CHANNELS}")
+    return prior

@@ -126,12 +126,20 @@ def test_estimator_of_sigma_keeps_its_weights_and_teachers_are_not_saved(tmp_pat
     assert objective.state_dict().keys() == {f"trained.{name}" for name in prior.state_dict()}
 
 
-def test_teachers_are_priors_of_the_package(tmp_path: Path) -> None:
-    plan = DistillationPlan(teachers=("camera-photo",))
-    (prior,) = Teachers(plan).priors
+def test_teachers_are_priors_of_the_package() -> None:
+    (prior,) = Teachers(DistillationPlan(teachers=("camera-photo",))).priors
     assert prior.info.blind
-    with pytest.raises(rk.RestorekitError, match="nobody"):
+
+
+def test_unknown_teachers_are_refused_by_the_name_of_the_key() -> None:
+    with pytest.raises(rk.RestorekitError, match=r"^distillation\.teachers: unknown model 'nobody'\. Allowed: "):
         Teachers(DistillationPlan(teachers=("nobody",)))
+
+
+def test_teachers_of_grey_images_are_refused(teachers: dict[str, Teacher]) -> None:
+    teachers["half"].info = rk.PriorInfo(1, None, 0.1, 0.2)
+    with pytest.raises(rk.RestorekitError, match=r"teachers: half has 1 channels, allowed: priors with 3"):
+        Teachers(DistillationPlan(teachers=("half",)))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class Smooth:
 
 
 class Told(Smooth):
-    """The same, which returns the photo itself for the class "jpeg"; notes its labels."""
+    """The same with classes; notes the labels that it receives."""
 
     def __init__(self) -> None:
         super().__init__()
