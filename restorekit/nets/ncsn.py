@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from restorekit.core.config import Config
+from restorekit.nets.initialization import new_embedding, normal_
 
 EPS = 1e-5
 POOLS = 2  # number of stages of chained residual pooling
@@ -92,8 +93,8 @@ class InstanceNormPlus(nn.Module):
             self.alpha = nn.Parameter(1 + 0.02 * torch.randn(channels))
             self.beta = nn.Parameter(torch.zeros(channels))
         else:
-            self.embed = nn.Embedding(levels, 3 * channels)
-            nn.init.normal_(self.embed.weight[:, : 2 * channels], 1, 0.02)
+            self.embed = new_embedding(levels, 3 * channels)
+            normal_(self.embed.weight[:, : 2 * channels], 1, 0.02)
             nn.init.zeros_(self.embed.weight[:, 2 * channels :])
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from restorekit.core.config import Config
 from restorekit.nets.inference import add, is_cpu_inference, silu, transposed_weight
+from restorekit.nets.initialization import new_embedding
 from restorekit.nets.noise_estimator import NoiseEstimator
 
 GROUPS = 32
@@ -290,7 +291,7 @@ class UNet(nn.Module):
         width, embedding = config.channels, 4 * config.channels
         self.time_embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         if config.classes is not None:
-            self.label_emb = nn.Embedding(config.classes, embedding)
+            self.label_emb = new_embedding(config.classes, embedding)
         first = config.widths[0]
         down, skips = encoder_blocks(config, config.in_channels * (2 if config.low_res else 1))
         self.input_blocks = nn.ModuleList(down)
