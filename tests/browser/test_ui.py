@@ -6,6 +6,7 @@ one, and write the pictures of docs/ui.md to the folder.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -104,9 +105,18 @@ def open_page(page: Page, server: Server) -> Page:
 
 
 def choose(page: Page, field: str, word: str) -> None:
-    """Choose a word of a list."""
-    page.locator(f"#{field} input").click()
-    page.get_by_role("option", name=word, exact=True).click()
+    """Choose a word of a list; open it again if pictures that load have moved its options out of the window."""
+    from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+    box, option = page.locator(f"#{field} input"), page.get_by_role("option", name=word, exact=True)
+    for _ in range(3):
+        box.click()
+        with contextlib.suppress(PlaywrightTimeoutError):
+            option.click(timeout=PATIENCE / 3)
+            return
+        box.blur()
+        option.wait_for(state="hidden")
+    raise AssertionError(f"{field}: {word} cannot be clicked")
 
 
 def fill(page: Page, field: str, text: object) -> None:
