@@ -92,6 +92,9 @@ def evaluate_inpaint(
     model: Prior = "ddpm-fill",
     every: Every = 1,
     baselines: Baselines = True,
+    samples: Annotated[
+        int, typer.Option(help="Number of samples of --mode sample, of which the mean is measured.", min=1)
+    ] = 1,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -114,6 +117,7 @@ def evaluate_inpaint(
         options=options,
         every=every,
         baselines=baselines,
+        samples=samples,
         seed=seed,
         write_line=table.write,
     )

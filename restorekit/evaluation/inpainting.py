@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from restorekit.builtin.inpaint import inpaint
 from restorekit.core.denoiser import Denoiser
-from restorekit.core.noise import image_seed
 from restorekit.errors import ImageError
 from restorekit.evaluation.baselines import fillers
 from restorekit.evaluation.tables import Table, WriteLine, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.run.engine import Engine
 from restorekit.run.images import read_photo
+from restorekit.run.job_files import sample_seed
 from restorekit.run.masks import mask_values
 from restorekit.run.runner import Runner
 
@@ -46,6 +47,12 @@ def rounded(x: Tensor) -> Tensor:
     return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
+def _mean_result(runner: Runner, masked: Tensor, hole: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Return the mean of the results of a photo (C, H, W), one for each seed, rounded."""
+    batch = masked.expand(len(seeds), -1, -1, -1)
+    return rounded(runner.restore(batch, seeds, {"mask": hole[None].float()}).mean(0))
+
+
 def evaluate(
     folder: Path,
     masks: Sequence[Path],
@@ -56,6 +63,7 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     every: int = 1,
     baselines: bool = True,
+    samples: int = 1,
     seed: int = 0,
     write_line: WriteLine = lambda line: None,
 ) -> Table:
@@ -63,12 +71,14 @@ def evaluate(
 
     masks: files and folders, see `read_masks`. modes: of `inpaint`. model: a denoiser, or what `load_prior` accepts.
     options: other options of `inpaint`. every: only every Nth photo.
+    samples: number of samples of mode "sample", of which the mean is measured.
     write_line: called with the lines of a Markdown table as soon as they are measured.
     """
     kinds = read_masks(masks)
     prior = load_prior(model) if isinstance(model, str) else model
     runners = {mode: Runner(inpaint, prior, {**(options or {}), "mode": mode, "mask": masks}, engine) for mode in modes}
     name = model if isinstance(model, str) else type(model).__name__
+    counts = {mode: samples if mode == "sample" else 1 for mode in modes}
     methods = fillers() if baselines else {}
     table = Table("mask")
     photos = clean_photos(folder, every)
@@ -79,16 +89,10 @@ def evaluate(
                 raise ImageError(f"--mask {kind}: no mask has the size of {stem}, {clean.shape[2]} x {clean.shape[1]}")
             hole = sizes[clean.shape[1], clean.shape[2]]
             masked = torch.where(hole, torch.zeros_like(clean), clean)
-            seeds = [image_seed(seed, stem)]
-            for mode in modes:
-                sides = {"mask": hole[None].float()}
-                table.measure(
-                    kind,
-                    f"{name} {mode}",
-                    lambda r=runners[mode], m=masked, s=seeds, i=sides: rounded(r.restore(m[None], s, i)[0]),  # type: ignore[misc]
-                    clean,
-                    hole,
-                )
+            for mode, count in counts.items():
+                method = f"{name} {mode}" + (f", mean of {count}" if count > 1 else "")
+                seeds = [sample_seed(seed, stem, number) for number in range(count)]
+                table.measure(kind, method, partial(_mean_result, runners[mode], masked, hole, seeds), clean, hole)
             for method, run in methods.items():
                 table.measure(kind, method, lambda run=run, m=masked, h=hole: rounded(run(m, h)), clean, hole)  # type: ignore[misc]
         write_line(table.lines(kind))

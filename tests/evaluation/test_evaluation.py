@@ -16,6 +16,7 @@ from restorekit.run.engine import make_engine
 from restorekit.testing import GaussianPrior
 
 ENGINE = make_engine("cpu", "float32")
+METHODS = "GaussianPrior sample", "GaussianPrior sample, mean of 8"
 
 
 @pytest.fixture
@@ -114,6 +115,22 @@ def test_inpainting_evaluation_measures_prior_and_baselines(folder: Path, tmp_pa
     table = inpainting.evaluate(folder, [tmp_path / "masks"], ["mean"], GaussianPrior(0.0, 0.5), ENGINE)
     assert table.mean("bar", "biharmonic")[0] > 20
     assert {method for _, method in table.rows} >= {"GaussianPrior mean", "biharmonic"}
+
+
+def test_the_mean_of_samples_is_closer_to_the_mean_than_one_sample(folder: Path, tmp_path: Path) -> None:
+    mask = np.zeros((64, 80), np.uint8)
+    mask[20:40, 30:50] = 255
+    Image.fromarray(mask).save(tmp_path / "box-80x64.png")
+    prior = GaussianPrior(0.0, 0.5)
+    tables = [
+        inpainting.evaluate(
+            folder, [tmp_path / "box-80x64.png"], ["sample", "mean"], prior, ENGINE, baselines=False, samples=samples
+        )
+        for samples in (1, 8)
+    ]
+    one, several = (table.mean("box", method)[0] for table, method in zip(tables, METHODS, strict=True))
+    assert one + 0.5 < several < tables[1].mean("box", "GaussianPrior mean")[0]
+    assert len(tables[1].rows["box", METHODS[1]]) == 2
 
 
 def test_baselines_of_inpainting_change_only_the_hole() -> None:
