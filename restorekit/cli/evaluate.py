@@ -180,7 +180,10 @@ def evaluate_pairs(
 def evaluate_bpd(
     folder: Folder,
     model: Prior = "ddpm-photo",
-    steps: Annotated[int, typer.Option(help="Number of steps; a subset of the trained steps is used.", min=1)] = 100,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Number of steps, a subset of the trained steps. Default: all trained steps.", min=1),
+    ] = None,
     crop: Annotated[
         int | None,
         typer.Option(help="Side of the center crop in pixels. Default: the prior's training size.", min=8),

@@ -18,6 +18,7 @@ from restorekit.errors import ImageError, ModelError, OptionError
 from restorekit.evaluation.tables import WriteLine, clean_photos
 from restorekit.models.registry import load_prior
 from restorekit.priors.epsilon import EpsilonPrior
+from restorekit.priors.respaced_variance import RespacedVariance
 from restorekit.run.engine import Engine
 from restorekit.sampling.samplers import Noise
 
@@ -30,6 +31,7 @@ def bits_per_dimension(
     steps: str | int | None = None,
     variance: Variance = "small",
     clip: bool = True,
+    respaced: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the bound on -log2 p(clean) / dimensions (Ho et al. 2020, equation 5): total (N,) and terms (N, S).
 
@@ -37,17 +39,19 @@ def bits_per_dimension(
     N(0, I).
 
     clean: (N, C, H, W), 8-bit values in [-1, 1]. steps: the trained steps to use, as in `respaced_steps`; None for all.
-    clip: whether D is clipped to [-1, 1].
+    clip: whether D is clipped to [-1, 1]. respaced: whether a learned variance is adapted to steps longer than the
+    trained ones, see `RespacedVariance`.
     """
     trained = len(prior.table)
     kept = torch.arange(trained) if steps is None else torch.tensor(respaced_steps(trained, str(steps)))
     table, terms = prior.table[kept], []
+    evaluated = RespacedVariance(prior, prior.table, table) if respaced and variance == "learned" else prior
     for i in reversed(range(len(table))):
         sigma = float(table[i])
         noisy = clean + sigma * noise.like(clean)
         fraction = None
         if variance == "learned":
-            denoised, fraction = prior.with_variance(noisy, torch.full((len(clean),), sigma, device=clean.device))
+            denoised, fraction = evaluated.with_variance(noisy, torch.full((len(clean),), sigma, device=clean.device))
         else:
             denoised = denoise_at(prior, noisy, sigma)
         denoised = denoised.clamp(-1, 1) if clip else denoised
@@ -62,7 +66,7 @@ def evaluate(
     model: str,
     engine: Engine,
     *,
-    steps: int = 100,
+    steps: int | None = None,
     crop: int | None = None,
     every: int = 1,
     seed: int = 0,
@@ -70,12 +74,13 @@ def evaluate(
 ) -> float:
     """Return the mean bits per dimension over the center crops of a folder of photos.
 
-    steps: number of trained steps that are used. crop: side of the crops, by default the training size of the prior.
+    steps: number of trained steps that are used, by default all. crop: side of the crops, by default that of training.
     every: only every Nth photo. write_line: called with the lines of a Markdown table.
     """
     prior = load_prior(model)
     if not isinstance(prior, EpsilonPrior):
         raise ModelError(f"bpd: {model} has no bound, allowed: a DDPM-type prior (family epsilon)")
+    steps = len(prior.table) if steps is None else steps
     if steps > len(prior.table):
         raise OptionError(f"bpd --steps: found {steps}, allowed: 1 to {len(prior.table)}, the number of trained steps")
     placed = cast(EpsilonPrior, engine.place(prior))
@@ -92,7 +97,7 @@ def evaluate(
         clean = center_crop(photo[None], [side, side]).to(engine.device)
         noise = ImageNoise([image_seed(seed, stem)])
         with torch.no_grad():
-            total, _ = bits_per_dimension(placed, clean, noise, steps=steps, variance=variance)
+            total, _ = bits_per_dimension(placed, clean, noise, steps=steps, variance=variance, respaced=True)
         bits.append(total.item())
     mean = sum(bits) / len(bits)
     write_line("| model | steps | crop | photos | bits per dimension |\n|---|--:|---|--:|--:|")

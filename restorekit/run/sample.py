@@ -17,7 +17,9 @@ from restorekit.core.noise import ImageNoise, check_seed, image_seed, new_seed
 from restorekit.core.posterior import Variance
 from restorekit.errors import OptionError, RestorekitWarning, unknown
 from restorekit.models import registry
+from restorekit.priors.epsilon import EpsilonPrior
 from restorekit.priors.labelled import Labelled
+from restorekit.priors.respaced_variance import RespacedVariance
 from restorekit.run.engine import Precision, make_engine
 from restorekit.run.images import Photo, write_photo
 from restorekit.run.runner import label_index
@@ -78,6 +80,8 @@ def sample(
         placed = Labelled(placed, torch.tensor([label_index(prior.info, label, "--label")], device=engine.device))
     side = size or prior.info.size or ANY_SIZE
     ladder = ladder_for(placed, steps)
+    if placed.info.learned_variance and isinstance(prior, EpsilonPrior):
+        placed = RespacedVariance(placed, prior.table, ladder)
     images = []
     for i in range(count):
         noise = ImageNoise([image_seed(seed, str(i))])

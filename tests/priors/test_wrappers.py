@@ -22,6 +22,7 @@ from restorekit.priors.grey import Grey
 from restorekit.priors.guided import ClassifierFree, ClassifierGuided, NoisyClassifier
 from restorekit.priors.known_pixels import KnownPixels
 from restorekit.priors.labelled import Labelled
+from restorekit.priors.respaced_variance import RespacedVariance
 from restorekit.priors.score import ScorePrior
 from restorekit.priors.self_ensemble import SelfEnsembleView
 from restorekit.priors.sigma_interpolated import SigmaInterpolated
@@ -73,6 +74,7 @@ WRAPPERS: dict[str, tuple[Callable[[Denoiser], Wrapper], dict[str, object]]] = {
         {"partial_noise": False, "supports_holes": False, "learned_variance": False},
     ),
     "Labelled": (lambda prior: Labelled(prior, LABEL), {"classes": None, "no_label": None}),
+    "RespacedVariance": (lambda prior: RespacedVariance(prior, torch.tensor(LEVELS).flip(0), torch.tensor(LEVELS)), {}),
     "SelfEnsembleView": (lambda prior: SelfEnsembleView(prior, 5), {}),
     "SigmaInterpolated": (
         SigmaInterpolated,
