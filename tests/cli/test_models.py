@@ -59,7 +59,7 @@ def test_information_is_printed_as_a_table_and_as_json(restorekit, monkeypatch) 
     assert rows["classes"] == "6: buildings, forest, glacier, mountain, sea, street"
     assert rows["window"] == "64 x 64 pixels, 3 channels"
     assert rows["licence"] == "apache-2.0"
-    assert rows["quality"].startswith("Bits per dimension 4.97")
+    assert rows["quality"].startswith("Bits per dimension 4.42")
     assert rows["sha256"].endswith(" (as recorded)")
     assert rows["memory"].startswith("39.7 MB for the weights, ")
     assert rows["memory"].endswith("(float32); fits: 100.0 MB are available on cpu")
