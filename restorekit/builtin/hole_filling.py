@@ -28,18 +28,16 @@ def window_of(prior: Denoiser) -> int | None:
     return (prior.inner if isinstance(prior, rk.Tiled) else prior).info.size
 
 
-def fill_windows(
-    y: Tensor, hole: Tensor, width: float, prior: Denoiser, fill: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+def fill_windows(y: Tensor, hole: Tensor, prior: Denoiser, fill: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Fill a hole window by window, evaluating nothing elsewhere.
 
-    y: (1, C, H, W) in [-1, 1]. hole: (1, 1, H, W) bool, with a marked pixel. width: see `hole_width`. prior: the prior
-    that `fill` uses; windows are at least as large as those that it was trained on.
+    y: (1, C, H, W) in [-1, 1]. hole: (1, 1, H, W) bool, with a marked pixel. prior: the prior that `fill` uses; windows
+    are at least as large as those that it was trained on.
     fill: receives the windows (N, C, h, w) and their holes (N, 1, h, w), and returns the filled windows.
     """
-    from restorekit.builtin.holes import GRID, cover
+    from restorekit.builtin.holes import GRID, cover, hole_width
 
-    margin = GRID * math.ceil(max(MARGIN, width) / GRID)
+    margin = GRID * math.ceil(max(MARGIN, hole_width(hole)) / GRID)
     windows = cover(hole, margin, window_of(prior) or 1)
     return windows.paste(fill(windows.crop(y), windows.crop(hole)), y)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import restorekit as rk
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from restorekit import Denoiser, ImageNoise
-    from restorekit.builtin.coarse_to_fine import Sample
 
 
 @rk.recipe("inpaint", model="ddpm-fill", samples=True, keeps_pixels=True, region="mask")
@@ -58,6 +58,14 @@ def inpaint(
             max=8,
         ),
     ] = "auto",
+    texture: Annotated[
+        Literal["auto", "photo", "prior"],
+        rk.Option(
+            "Detail of wide holes in samples. photo: copied from similar parts of the photo, arranged like a small "
+            "sample of the prior; prior: sampled at every size; auto: photo, or prior with method langevin, with a "
+            "window of 128 pixels or more, or if too little of the photo is known."
+        ),
+    ] = "auto",
 ) -> Tensor:
     """Fill the masked pixels; all other pixels stay bit-identical.
 
@@ -70,25 +78,28 @@ def inpaint(
     sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4, but posterior
     spread beyond sigma 1 is lost. Wide holes are filled at a small size first. A prior with a window of 128 pixels or
     more fills each hole from noise, at the size at which one window shows it and its surroundings, and then, in tiles,
-    at twice that size and so on.
+    at twice that size and so on. With texture from the photo, the prior fills only the smallest size; at the others, a
+    wide hole is made of patches of the photo near it, and the result is no sample of the prior.
 
     References:
         mean: DPIR (Zhang et al. 2021), self-ensemble (Timofte et al. 2016). ddnm: DDIM with data consistency (DDNM,
         Wang et al. 2022), resampling (RePaint, Lugmayr et al. 2022). langevin: Song and Ermon 2019, algorithm 2, with
-        the updates of Leimkuhler and Matthews.
+        the updates of Leimkuhler and Matthews. texture: see `restorekit.builtin.exemplars`.
     """
     import warnings
     from functools import partial
 
     import torch
 
-    from restorekit.builtin.coarse_to_fine import LARGE_WINDOW, fill_components
-    from restorekit.builtin.hole_filling import SAMPLE_SIGMA, fill_windows, sample_hole, window_of
-    from restorekit.builtin.holes import hole_width, scales_for
+    from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
+    from restorekit.builtin.exemplars import fill_from_photo, has_exemplars
+    from restorekit.builtin.hole_filling import fill_windows, window_of
+    from restorekit.builtin.holes import hole_width
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     annealed = method == "langevin" or (method == "auto" and prior.info.levels is not None)
-    window, filled = window_of(prior), []
+    copies = texture == "photo" or (texture == "auto" and not annealed and (window_of(prior) or 0) < LARGE_WINDOW)
+    filled = []
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
             warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
@@ -99,30 +110,18 @@ def inpaint(
         if hole.all():
             text = f"the mask covers the whole image; the result is {'the mean' if mean else 'a sample'} of the prior"
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
+        fill_mean = partial(fill_windows, prior=prior, fill=partial(_mean, prior=prior, steps=steps))
+        sampler = _Sampler(prior, image_noise, annealed, steps, inner_steps, resample, eta, scales)
         if mean:
-            filled.append(fill_windows(image, hole, width, prior, partial(_mean, prior=prior, steps=steps)))
-        elif window is not None and window >= LARGE_WINDOW:
-            sample: Sample = (
-                partial(_langevin, prior=prior, noise=image_noise, steps=steps, inner_steps=inner_steps)
-                if annealed
-                else partial(
-                    sample_hole,
-                    prior=prior,
-                    noise=image_noise,
-                    steps=steps,
-                    eta=eta,
-                    resample=2 if resample == "auto" else int(resample),
-                )
-            )
-            most = None if scales == "auto" else int(scales)
-            fill = partial(_fill_at_own_scale, prior=prior, window=window, scales=most, sample=sample)
-            filled.append(fill_components(image, hole, window, fill))
-        elif annealed:
-            filled.append(_langevin(image, SAMPLE_SIGMA, hole, prior, image_noise, steps, inner_steps, uniform=True))
+            filled.append(fill_mean(image, hole))
+        elif copies and width > NARROW_WIDTH:
+            if texture == "photo" and not has_exemplars(hole):
+                text = "texture photo: too little of the photo is known; the prior fills the hole alone"
+                warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
+            narrow = fill_mean if mode == "auto" else sampler.fill
+            filled.append(fill_from_photo(image, hole, NARROW_WIDTH, sampler, narrow, image_noise))
         else:
-            count = scales_for(hole) if scales == "auto" else int(scales)
-            passes = 1 if resample == "auto" else int(resample)
-            filled.append(_sample(image, hole, prior, image_noise, steps, passes, eta, count))
+            filled.append(sampler.fill(image, hole))
     return torch.where(holes, torch.cat(filled), y)
 
 
@@ -147,60 +146,119 @@ def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     return rk.plug_and_play(views, operator, operator.forward(y), estimate, ladder)
 
 
-def _sample(
-    y: Tensor, hole: Tensor, prior: Denoiser, noise: ImageNoise, steps: int, resample: int, eta: float, scales: int
-) -> Tensor:
-    """Return one plausible result for one image (1, C, H, W)."""
-    from restorekit.builtin.hole_filling import MEAN_FILL_SIGMA, SAMPLE_SIGMA, UPSAMPLED_SIGMA, mean_fill, sample_hole
-    from restorekit.builtin.holes import halve, upsample
+@dataclass(frozen=True)
+class _Sampler:
+    """Samples the hole of one image.
 
-    if scales > 1 and not hole.all():
-        small = _sample(*halve(y, hole), prior, noise, steps, resample, eta, scales - 1)
-        initial, sigma = upsample(small, y).where(hole, y), UPSAMPLED_SIGMA
-    elif prior.info.supports_holes and not hole.all():
-        initial, sigma = mean_fill(prior, y, hole), MEAN_FILL_SIGMA
-    else:
-        initial, sigma = rk.smooth_fill(y, hole), SAMPLE_SIGMA
-    return sample_hole(initial, sigma, hole, prior, noise, steps=steps, eta=eta, resample=resample)
-
-
-def _fill_at_own_scale(
-    y: Tensor, part: Tensor, unknown: Tensor, prior: Denoiser, window: int, scales: int | None, sample: Sample
-) -> Tensor:
-    """Return a photo y (1, C, H, W) with a component of its hole filled by a prior of large windows."""
-    from restorekit.builtin.coarse_to_fine import crop_photo, sample_from_coarse, scratch_sigma, sizes_for, surroundings
-
-    box = surroundings(part, window)
-    sizes = sizes_for(part, box, window, scales)
-    result = sample_from_coarse(*crop_photo(box, y, unknown), sizes, scratch_sigma(prior), sample, sample)
-    return box.paste(result, y)
-
-
-def _langevin(
-    initial: Tensor,
-    sigma: float,
-    hole: Tensor,
-    prior: Denoiser,
-    noise: ImageNoise,
-    steps: int,
-    inner_steps: int,
-    *,
-    uniform: bool = False,
-) -> Tensor:
-    """Return one plausible result for one image (1, C, H, W), from noise of sigma on an initial estimate.
-
-    uniform: start from uniform noise instead, as in Song and Ermon 2019. Their 100 updates per level are replaced by
-    fewer, larger ones; see `sample_langevin`.
+    Attributes:
+        annealed: by Langevin dynamics, otherwise by DDNM. Other attributes: as in `inpaint`.
     """
-    import torch
 
-    from restorekit.priors.tiled import only_where
+    prior: Denoiser
+    noise: ImageNoise
+    annealed: bool
+    steps: int
+    inner_steps: int
+    resample: int | Literal["auto"]
+    eta: float
+    scales: int | Literal["auto"]
 
-    operator, z = rk.Masking(~hole), noise.like(initial)
-    ladder = rk.ladder_for(prior, steps, sigma_max=sigma)
-    start = 2 * torch.special.ndtr(z) - 1 if uniform else initial + float(ladder[0]) * z
-    local, known = only_where(prior, hole), operator.forward(initial)
-    return rk.sample_langevin(local, start, ladder, noise, inner_steps=inner_steps, operator=operator, y=known)
+    def fill(self, y: Tensor, hole: Tensor) -> Tensor:
+        """Return one plausible result for an image (1, C, H, W)."""
+        from functools import partial
+
+        from restorekit.builtin.coarse_to_fine import fill_components
+        from restorekit.builtin.hole_filling import SAMPLE_SIGMA
+
+        if self._large:
+            return fill_components(y, hole, self._window, partial(self._fill_at_own_scale, window=self._window))
+        if self.annealed:
+            return self._langevin(y, SAMPLE_SIGMA, hole, uniform=True)
+        return self._fill_upwards(y, hole, self.count(hole))
+
+    def count(self, hole: Tensor) -> int:
+        """Return the number of sizes, each half of the next, at which a hole (1, 1, H, W) is filled."""
+        from restorekit.builtin.coarse_to_fine import sizes_for, surroundings
+        from restorekit.builtin.holes import scales_for
+
+        if self.scales != "auto":
+            return int(self.scales)
+        return len(sizes_for(hole, surroundings(hole, self._window), self._window)) if self._large else scales_for(hole)
+
+    @property
+    def _window(self) -> int:
+        from restorekit.builtin.hole_filling import window_of
+
+        return window_of(self.prior) or 0
+
+    @property
+    def _large(self) -> bool:
+        from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
+
+        return self._window >= LARGE_WINDOW
+
+    def _fill_upwards(self, y: Tensor, hole: Tensor, count: int) -> Tensor:
+        """Return the result of DDNM at `count` sizes."""
+        from restorekit.builtin.hole_filling import MEAN_FILL_SIGMA, SAMPLE_SIGMA, UPSAMPLED_SIGMA, mean_fill
+        from restorekit.builtin.holes import halve, upsample
+
+        if count > 1 and not hole.all():
+            initial = upsample(self._fill_upwards(*halve(y, hole), count - 1), y).where(hole, y)
+            sigma = UPSAMPLED_SIGMA
+        elif self.prior.info.supports_holes and not hole.all():
+            initial, sigma = mean_fill(self.prior, y, hole), MEAN_FILL_SIGMA
+        else:
+            initial, sigma = rk.smooth_fill(y, hole), SAMPLE_SIGMA
+        return self._ddnm(initial, sigma, hole)
+
+    def _fill_at_own_scale(self, y: Tensor, part: Tensor, unknown: Tensor, window: int) -> Tensor:
+        """Return a photo y (1, C, H, W) with a component of its hole filled by a prior of large windows."""
+        from functools import partial
+
+        from restorekit.builtin.coarse_to_fine import (
+            crop_photo,
+            sample_from_coarse,
+            scratch_sigma,
+            sizes_for,
+            surroundings,
+        )
+
+        sample = partial(self._langevin, uniform=False) if self.annealed else self._ddnm
+        box = surroundings(part, window)
+        sizes = sizes_for(part, box, window, None if self.scales == "auto" else int(self.scales))
+        result = sample_from_coarse(*crop_photo(box, y, unknown), sizes, scratch_sigma(self.prior), sample, sample)
+        return box.paste(result, y)
+
+    def _ddnm(self, initial: Tensor, sigma: float, hole: Tensor) -> Tensor:
+        from restorekit.builtin.hole_filling import sample_hole
+
+        passes = (2 if self._large else 1) if self.resample == "auto" else int(self.resample)
+        return sample_hole(
+            initial, sigma, hole, self.prior, self.noise, steps=self.steps, eta=self.eta, resample=passes
+        )
+
+    def _langevin(self, initial: Tensor, sigma: float, hole: Tensor, *, uniform: bool) -> Tensor:
+        """Return one plausible result, from noise of sigma on an initial estimate.
+
+        uniform: start from uniform noise instead, as in Song and Ermon 2019. Their 100 updates per level are replaced
+        by fewer, larger ones; see `sample_langevin`.
+        """
+        import torch
+
+        from restorekit.priors.tiled import only_where
+
+        operator, z = rk.Masking(~hole), self.noise.like(initial)
+        ladder = rk.ladder_for(self.prior, self.steps, sigma_max=sigma)
+        start = 2 * torch.special.ndtr(z) - 1 if uniform else initial + float(ladder[0]) * z
+        return rk.sample_langevin(
+            only_where(self.prior, hole),
+            start,
+            ladder,
+            self.noise,
+            inner_steps=self.inner_steps,
+            operator=operator,
+            y=operator.forward(initial),
+        )
 
 
 # Holes up to this width in pixels are filled with the mean.

@@ -161,12 +161,12 @@ def test_number_of_scales_depends_on_the_width_of_the_hole() -> None:
 def test_wide_hole_is_filled_from_small_to_large() -> None:
     prior = GaussianPrior(0.2, 0.05)
     y, hole = torch.full((1, 3, 128, 128), 0.2), box(128, 40, 80)
-    result = run(prior, y, hole, mode="sample", steps=5)
+    result = run(prior, y, hole, mode="sample", texture="prior", steps=5)
     assert [shape[-1] for shape in prior.seen] == [32] * 5 + [64] * 5 + [128] * 5
     assert torch.equal(result[~hole.expand_as(y)], y[~hole.expand_as(y)])
     assert (result - 0.2).abs().max() < 0.4
     prior.seen.clear()
-    run(prior, y, hole, mode="sample", steps=5, scales=1)
+    run(prior, y, hole, mode="sample", texture="prior", steps=5, scales=1)
     assert [shape[-1] for shape in prior.seen] == [128] * 5
 
 
