@@ -51,6 +51,13 @@ def complete(
         ),
     ] = 2,
     eta: Annotated[float, rk.Option("Fraction of fresh noise in each step.", min=0, max=1)] = 0.85,
+    texture: Annotated[
+        Literal["prior", "photo"],
+        rk.Option(
+            "Detail above the size of the prior. prior: sampled by the refiner; photo: copied from similar parts of "
+            "the photo, which must show the class."
+        ),
+    ] = "prior",
 ) -> Tensor:
     """Fill a hole with a given class; all other pixels stay bit-identical.
 
@@ -58,8 +65,9 @@ def complete(
     every estimate is consistent with the known pixels, under classifier guidance (the classifier may see only the hole)
     and classifier-free guidance. If the refiner supports holes, sampling starts from its mean fill with noise of sigma
     4, otherwise from noise. The result is upsampled by factors of two up to the size of the photo, and refined at each
-    size, at least once, by the refiner, which ignores the class. Holes that are far from each other are filled one
-    after the other.
+    size, at least once, by the refiner, which ignores the class. With texture from the photo, it is made of patches of
+    the photo instead, so that the class shows only as far as the photo contains its texture. Holes that are far from
+    each other are filled one after the other.
 
     A prior with a window of 128 pixels or more needs no refiner: it fills the hole from noise at the size at which one
     window shows it and its surroundings, and then, in tiles and without the classifier, at twice that size and so on.
@@ -73,7 +81,8 @@ def complete(
 
     import torch
 
-    from restorekit.builtin.coarse_to_fine import fill_components
+    from restorekit.builtin.coarse_to_fine import LARGE_WINDOW, fill_components
+    from restorekit.builtin.exemplars import has_exemplars
     from restorekit.builtin.hole_filling import window_of
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
@@ -84,12 +93,19 @@ def complete(
     if scale and classifier.size > window:
         found, allowed = (f"{side} x {side}" for side in (classifier.size, window))
         raise rk.ModelError(f"complete: the classifier requires {found} pixels, allowed: at most {allowed} (the prior)")
+    if texture == "photo" and window >= LARGE_WINDOW:
+        raise rk.ModelError(
+            f"complete: texture photo requires a prior with a window of less than {LARGE_WINDOW} pixels, found {window}"
+        )
     guidance = float(cfg_scale), classifier, scale, label
-    completion = _Completion(prior, *guidance, refiner, window, steps, resample, eta)
+    completion = _Completion(prior, *guidance, refiner, window, steps, resample, eta, texture == "photo")
     filled = []
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
             warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
+        elif texture == "photo" and not has_exemplars(hole):
+            text = "texture photo: too little of the photo is known; the refiner makes the detail"
+            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
         filled.append(fill_components(image, hole, window, partial(completion.fill, noise=image_noise)))
     return torch.where(holes, torch.cat(filled), y)
 
@@ -119,6 +135,7 @@ class _Completion:
         refiner: prior that refines the fill up to full size; only for a prior of small windows.
         window: side of the images that the prior receives.
         steps, resample, eta: as in `complete`.
+        copies: detail is copied from the photo.
     """
 
     prior: Denoiser
@@ -131,6 +148,7 @@ class _Completion:
     steps: int
     resample: int
     eta: float
+    copies: bool
 
     def fill(self, y: Tensor, part: Tensor, unknown: Tensor, noise: ImageNoise) -> Tensor:
         """Return a photo y (1, C, H, W) with `part` filled.
@@ -148,8 +166,9 @@ class _Completion:
         from functools import partial
 
         from restorekit.builtin.coarse_to_fine import crop_photo, sample_upwards
+        from restorekit.builtin.exemplars import copy_texture, has_exemplars
         from restorekit.builtin.hole_filling import sample_hole
-        from restorekit.builtin.holes import bounding_square
+        from restorekit.builtin.holes import bounding_square, downsample
 
         square = bounding_square(part, self.window)
         image, hole = crop_photo(square, y, unknown)
@@ -159,8 +178,12 @@ class _Completion:
         sides = [min(2 * self.window, square.side)]
         while sides[-1] < square.side:
             sides.append(min(2 * sides[-1], square.side))
+        sizes = [(side, side) for side in sides]
+        all_sizes = [(self.window, self.window), *sizes]
+        if self.copies and all(has_exemplars(downsample(image, hole, size)[1]) for size in all_sizes):
+            return square.paste(copy_texture(image, hole, result, all_sizes, noise, CLASS_RECONSTRUCTIONS), y)
         refine = partial(sample_hole, prior=self.refiner, noise=noise, steps=self.steps, eta=self.eta, resample=1)
-        return square.paste(sample_upwards(image, hole, result, [(side, side) for side in sides], sigma, refine), y)
+        return square.paste(sample_upwards(image, hole, result, sizes, sigma, refine), y)
 
     def _generate(self, image: Tensor, hole: Tensor, part: Tensor, noise: ImageNoise) -> Tensor:
         """Fill the hole of a square image, downsampled to the prior's window, under guidance."""
@@ -237,6 +260,8 @@ CLASSIFIER_SCALE, CFG_SCALE = 10.0, 3.0
 # it (a second classifier recognized the class in 61 % of 18 fills at 0.5, in 83 % at 0.1 and 0.2, and in 94 % without
 # refinement).
 REFINE_SIGMA, UPSAMPLED_SIGMA = 0.1, 0.2
+# Number of reconstructions with texture from the photo at the size of the prior: more would remove the class.
+CLASS_RECONSTRUCTIONS = 1
 # Smallest window of a prior that accepts any size.
 MIN_WINDOW = 64
 

@@ -95,7 +95,9 @@ def has_exemplars(hole: Tensor) -> bool:
     return int(known_patches(hole).sum()) >= MIN_PATCHES
 
 
-def copy_texture(y: Tensor, hole: Tensor, coarse: Tensor, sizes: list[tuple[int, int]], noise: ImageNoise) -> Tensor:
+def copy_texture(
+    y: Tensor, hole: Tensor, coarse: Tensor, sizes: list[tuple[int, int]], noise: ImageNoise, first: int | None = None
+) -> Tensor:
     """Return y with a hole filled by patches of its known pixels, arranged like a fill at a smaller size.
 
     At each size, every patch that overlaps the hole is matched with the most similar known patch, by colours and local
@@ -104,6 +106,7 @@ def copy_texture(y: Tensor, hole: Tensor, coarse: Tensor, sizes: list[tuple[int,
 
     y: (1, C, H, W) in [-1, 1]. hole: (1, 1, H, W) bool; `has_exemplars` at all sizes.
     coarse: (1, C, h, w), y filled at the first size. sizes: heights and widths, increasing; the last is that of y.
+    first: number of reconstructions at the first size; fewer keep more of `coarse`. Default: as at the others.
 
     References:
         Wexler et al. 2007 (space-time completion of video), PatchMatch (Barnes et al. 2009), texture features and
@@ -122,7 +125,8 @@ def copy_texture(y: Tensor, hole: Tensor, coarse: Tensor, sizes: list[tuple[int,
         else:
             current = PatchMatches(torch.cat([small, small_texture], 1), small_hole, y.shape[1])
             current.start_from(matched, noise)
-        for _ in range(LAST_RECONSTRUCTIONS if size == sizes[-1] else RECONSTRUCTIONS):
+        most = LAST_RECONSTRUCTIONS if size == sizes[-1] else RECONSTRUCTIONS
+        for _ in range(first if first and size == sizes[0] else most):
             current.improve(noise)
             if current.reconstruct() < SMALL_CHANGE:
                 break

@@ -16,6 +16,7 @@ from restorekit.priors.tiled import Tiled
 from restorekit.run.engine import make_engine
 from restorekit.run.runner import Runner
 from restorekit.testing import GaussianPrior
+from tests.builtin.test_exemplars import pattern
 from tests.builtin.test_inpaint import box
 
 SIDE = 16
@@ -273,3 +274,24 @@ def test_distant_holes_are_filled_one_by_one_at_full_detail() -> None:
     assert (result != y).any(1).sum() == hole.sum()
     assert {shape[-1] for shape in prior.seen} == {SIDE}
     assert {shape[-1] for shape in refiner.seen} == {SIDE}, "each square is as small as the window"
+
+
+def test_texture_of_the_photo_is_copied_into_the_fill() -> None:
+    y, hole = pattern(256, 256), box(256, 64, 192)
+    known = ~hole.expand_as(y)
+    errors = {}
+    for texture in ("photo", "prior"):
+        options = {"steps": 2, "resample": 1, "classifier_scale": 0, "texture": texture}
+        result, _ = run(y, hole, 0, prior=ClassPrior(size=64), **options)
+        assert torch.equal(result[known], y[known])
+        errors[texture] = (result - y)[~known].abs().mean().item()
+    assert errors["photo"] < 0.15 < errors["prior"]
+
+
+def test_texture_of_the_photo_requires_known_patches_and_small_windows() -> None:
+    y, hole = pattern(SIDE, SIDE), box(SIDE, 4, 12)
+    with pytest.warns(RestorekitWarning, match="texture photo: too little of the photo is known"):
+        copied, _ = run(y, hole, 0, steps=2, texture="photo")
+    assert torch.equal(copied, run(y, hole, 0, steps=2)[0])
+    with pytest.raises(ModelError, match="a window of less than 128 pixels, found 128"):
+        run(y, hole, 0, prior=ClassPrior(size=128), steps=2, texture="photo")

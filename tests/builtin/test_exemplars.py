@@ -43,14 +43,14 @@ def test_periodic_pattern_is_continued_exactly() -> None:
 
 
 def test_change_of_brightness_is_followed() -> None:
-    """A pattern on a ramp: no known patch has the brightness of the hole."""
-    ramp = torch.linspace(-0.15, 0.15, 128)
-    y, hole = 0.5 * pattern(128, 128) + ramp, box(128, 48, 80)
-    result = copy_texture(
-        unknown_as(-1.0, y, hole), hole, downsample(y, hole, (64, 64))[0], [(64, 64), (128, 128)], noise()
-    )
-    error = (result - y)[hole.expand_as(y)].abs()
-    assert error.mean() < 0.02
+    """The hole is lighter than all other places: patches that are only copied are too dark by 0.06 on average."""
+    distance = (torch.arange(128) - 63.5).square()
+    bump = 0.2 * (-(distance[:, None] + distance) / (2 * 25**2)).exp()
+    y, hole = 0.5 * pattern(128, 128) + bump, box(128, 52, 76)
+    coarse = downsample(y, hole & False, (64, 64))[0]
+    result = copy_texture(unknown_as(-1.0, y, hole), hole, coarse, [(64, 64), (128, 128)], noise())
+    error = (result - y)[hole.expand_as(y)]
+    assert error.mean().abs() < 0.03
     assert torch.equal(result[~hole.expand_as(y)], y[~hole.expand_as(y)])
 
 
