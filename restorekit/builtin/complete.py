@@ -82,7 +82,6 @@ def complete(
     import torch
 
     from restorekit.builtin.coarse_to_fine import LARGE_WINDOW, fill_components
-    from restorekit.builtin.exemplars import has_exemplars
     from restorekit.builtin.hole_filling import window_of
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
@@ -103,9 +102,6 @@ def complete(
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
             warnings.warn(rk.RestorekitWarning("the mask is empty; image unchanged", i), stacklevel=2)
-        elif texture == "photo" and not has_exemplars(hole):
-            text = "texture photo: too little of the photo is known; the refiner makes the detail"
-            warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
         filled.append(fill_components(image, hole, window, partial(completion.fill, noise=image_noise)))
     return torch.where(holes, torch.cat(filled), y)
 
@@ -163,12 +159,13 @@ class _Completion:
 
     def _fill_and_refine(self, y: Tensor, part: Tensor, unknown: Tensor, noise: ImageNoise) -> Tensor:
         """Fill `part` in a square downsampled to the window, and refine the result up to full size."""
+        import warnings
         from functools import partial
 
         from restorekit.builtin.coarse_to_fine import crop_photo, sample_upwards
         from restorekit.builtin.exemplars import copy_texture, has_exemplars
         from restorekit.builtin.hole_filling import sample_hole
-        from restorekit.builtin.holes import bounding_square, downsample
+        from restorekit.builtin.holes import bounding_square
 
         square = bounding_square(part, self.window)
         image, hole = crop_photo(square, y, unknown)
@@ -180,7 +177,10 @@ class _Completion:
             sides.append(min(2 * sides[-1], square.side))
         sizes = [(side, side) for side in sides]
         all_sizes = [(self.window, self.window), *sizes]
-        if self.copies and all(has_exemplars(downsample(image, hole, size)[1]) for size in all_sizes):
+        if self.copies and not has_exemplars(hole, all_sizes):
+            text = "texture photo: too little of the photo is known near a hole; the refiner makes the detail"
+            warnings.warn(rk.RestorekitWarning(text), stacklevel=2)
+        elif self.copies:
             return square.paste(copy_texture(image, hole, result, all_sizes, noise, CLASS_RECONSTRUCTIONS), y)
         refine = partial(sample_hole, prior=self.refiner, noise=noise, steps=self.steps, eta=self.eta, resample=1)
         return square.paste(sample_upwards(image, hole, result, sizes, sigma, refine), y)

@@ -25,7 +25,7 @@ def inpaint(
         Literal["auto", "mean", "sample"],
         rk.Option(
             "Kind of result. mean: least-squares estimate, smooth; sample: one plausible result, with detail; "
-            "auto: mean for narrow holes, sample for wide ones."
+            "auto: mean for narrow holes, and for wide ones a sample with texture from the photo."
         ),
     ] = "auto",
     steps: Annotated[int, rk.Option("Number of noise levels.", min=1, max=1000)] = 30,
@@ -61,9 +61,10 @@ def inpaint(
     texture: Annotated[
         Literal["auto", "photo", "prior"],
         rk.Option(
-            "Detail of wide holes in samples. photo: copied from similar parts of the photo, arranged like a small "
-            "sample of the prior; prior: sampled at every size; auto: photo, or prior with method langevin, with a "
-            "window of 128 pixels or more, or if too little of the photo is known."
+            "Detail of holes wider than 16 pixels, unless the mode is mean. photo: copied from similar parts of the "
+            "photo, arranged like a small sample of the prior; prior: sampled at every size; auto: photo in mode auto, "
+            "but prior with method langevin, with a window of 128 pixels or more, or if too little of the photo is "
+            "known."
         ),
     ] = "auto",
 ) -> Tensor:
@@ -92,13 +93,16 @@ def inpaint(
     import torch
 
     from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
-    from restorekit.builtin.exemplars import fill_from_photo, has_exemplars
+    from restorekit.builtin.exemplars import fill_from_photo
     from restorekit.builtin.hole_filling import fill_windows, window_of
-    from restorekit.builtin.holes import hole_width
+    from restorekit.builtin.holes import MAX_WIDTH, hole_width
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
     annealed = method == "langevin" or (method == "auto" and prior.info.levels is not None)
-    copies = texture == "photo" or (texture == "auto" and not annealed and (window_of(prior) or 0) < LARGE_WINDOW)
+    copies = texture == "photo" or (
+        texture == "auto" and mode == "auto" and not annealed and (window_of(prior) or 0) < LARGE_WINDOW
+    )
+    fill_mean = partial(fill_windows, prior=prior, fill=partial(_mean, prior=prior, steps=steps))
     filled = []
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):
         if not hole.any():
@@ -110,16 +114,18 @@ def inpaint(
         if hole.all():
             text = f"the mask covers the whole image; the result is {'the mean' if mean else 'a sample'} of the prior"
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
-        fill_mean = partial(fill_windows, prior=prior, fill=partial(_mean, prior=prior, steps=steps))
         sampler = _Sampler(prior, image_noise, annealed, steps, inner_steps, resample, eta, scales)
         if mean:
             filled.append(fill_mean(image, hole))
-        elif copies and width > NARROW_WIDTH:
-            if texture == "photo" and not has_exemplars(hole):
-                text = "texture photo: too little of the photo is known; the prior fills the hole alone"
-                warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
-            narrow = fill_mean if mode == "auto" else sampler.fill
-            filled.append(fill_from_photo(image, hole, NARROW_WIDTH, sampler, narrow, image_noise))
+        elif copies and width > MAX_WIDTH:
+
+            def fill_narrow(y: Tensor, hole: Tensor, sampler: _Sampler = sampler) -> Tensor:
+                mean = mode == "auto" and hole_width(hole) <= NARROW_WIDTH
+                return fill_mean(y, hole) if mean else sampler.fill(y, hole)
+
+            text = "texture photo: too little of the photo is known near a hole; the prior fills it alone"
+            warning = rk.RestorekitWarning(text, i) if texture == "photo" else None
+            filled.append(fill_from_photo(image, hole, sampler, fill_narrow, image_noise, warning))
         else:
             filled.append(sampler.fill(image, hole))
     return torch.where(holes, torch.cat(filled), y)
@@ -163,18 +169,19 @@ class _Sampler:
     eta: float
     scales: int | Literal["auto"]
 
-    def fill(self, y: Tensor, hole: Tensor) -> Tensor:
-        """Return one plausible result for an image (1, C, H, W)."""
+    def fill(self, y: Tensor, hole: Tensor, count: int | None = None) -> Tensor:
+        """Return one plausible result for an image (1, C, H, W), filled at `count` sizes; None: as many as required."""
         from functools import partial
 
         from restorekit.builtin.coarse_to_fine import fill_components
         from restorekit.builtin.hole_filling import SAMPLE_SIGMA
 
         if self._large:
-            return fill_components(y, hole, self._window, partial(self._fill_at_own_scale, window=self._window))
+            fill = partial(self._fill_at_own_scale, window=self._window, count=count)
+            return fill_components(y, hole, self._window, fill)
         if self.annealed:
             return self._langevin(y, SAMPLE_SIGMA, hole, uniform=True)
-        return self._fill_upwards(y, hole, self.count(hole))
+        return self._fill_upwards(y, hole, count or self.count(hole))
 
     def count(self, hole: Tensor) -> int:
         """Return the number of sizes, each half of the next, at which a hole (1, 1, H, W) is filled."""
@@ -211,7 +218,7 @@ class _Sampler:
             initial, sigma = rk.smooth_fill(y, hole), SAMPLE_SIGMA
         return self._ddnm(initial, sigma, hole)
 
-    def _fill_at_own_scale(self, y: Tensor, part: Tensor, unknown: Tensor, window: int) -> Tensor:
+    def _fill_at_own_scale(self, y: Tensor, part: Tensor, unknown: Tensor, window: int, count: int | None) -> Tensor:
         """Return a photo y (1, C, H, W) with a component of its hole filled by a prior of large windows."""
         from functools import partial
 
@@ -225,7 +232,8 @@ class _Sampler:
 
         sample = partial(self._langevin, uniform=False) if self.annealed else self._ddnm
         box = surroundings(part, window)
-        sizes = sizes_for(part, box, window, None if self.scales == "auto" else int(self.scales))
+        most = count or (None if self.scales == "auto" else int(self.scales))
+        sizes = sizes_for(part, box, window, most)
         result = sample_from_coarse(*crop_photo(box, y, unknown), sizes, scratch_sigma(self.prior), sample, sample)
         return box.paste(result, y)
 

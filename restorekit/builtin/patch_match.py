@@ -10,13 +10,13 @@ from torch import Tensor
 
 from restorekit.core.noise import ImageNoise
 
-# Half the side of a patch, less a half: patches of 7 x 7.
+# Radius of a patch in pixels, (side - 1) / 2.
 RADIUS = 3
 SIDE = 2 * RADIUS + 1
-# A patch may be lighter or darker than its match by up to this in each colour (the range is 2); the square of the
-# difference counts this much.
+# Largest change of each colour of a patch (the range is 2), and weight of its square in the distance.
 MAX_SHIFT, SHIFT_WEIGHT = 0.05, 0.5
-# Distances in pixels from which the match of a neighbour is tried.
+# Distances in pixels from which the match of a neighbour is tried. At the sides, the last one reaches pixels of other
+# rows; their matches are candidates like any others.
 PROPAGATED = (1, 2, 4, 8)
 
 
@@ -46,29 +46,38 @@ class PatchMatches:
         colours: number of channels that are colours; the others are compared, and copied, without a shift.
 
     Attributes:
-        image: as above, with the current estimate of the hole.
+        hole: as above.
         matches: (n,) int64, the number of the center of the match of each patch.
         distances: (n,), their squared distances.
     """
 
     def __init__(self, image: Tensor, hole: Tensor, colours: int) -> None:
-        self.image, self.hole, self.colours = image, hole, colours
-        self._width = image.shape[-1] + 2 * RADIUS
-        device = image.device
-        numbers = torch.arange(self._width * (image.shape[-2] + 2 * RADIUS), device=device)
-        inner = numbers.view(-1, self._width)[RADIUS:-RADIUS, RADIUS:-RADIUS]
-        known = known_patches(hole)[0, 0]
-        self._targets, self._sources = inner[_overlapping(hole)[0, 0]], inner[known]
-        self._hole, self._inner = inner[hole[0, 0]], inner
+        self.hole, self._colours = hole, colours
+        self._height, self._width = image.shape[-2] + 2 * RADIUS, image.shape[-1] + 2 * RADIUS
+        numbers = torch.arange(self._height * self._width, device=image.device)
+        self._inner = numbers.view(self._height, self._width)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+        self._targets = self._inner[_overlapping(hole)[0, 0]]
+        self._sources = self._inner[known_patches(hole)[0, 0]]
+        self._hole = self._inner[hole[0, 0]]
         self._index = torch.full_like(numbers, -1)
-        self._index[self._targets] = torch.arange(len(self._targets), device=device)
+        self._index[self._targets] = torch.arange(len(self._targets), device=image.device)
         self._allowed = torch.zeros_like(numbers, dtype=torch.bool)
         self._allowed[self._sources] = True
         reach = range(-RADIUS, RADIUS + 1)
         self._offsets = [row * self._width + column for row in reach for column in reach]
-        self._update(image)
+        self._mirrored, self._mirrored_index = self._mirrored_hole(numbers)
+        padded = F.pad(image, (RADIUS,) * 4, mode="reflect")
+        self._values = padded[0].flatten(1).T.contiguous()
+        means = F.avg_pool2d(padded[:, :colours], SIDE, 1, RADIUS)
+        self._means = means[0].flatten(1).T.contiguous()
+        self._update_means()
         self.matches = self._sources[:1].expand(len(self._targets))
-        self.distances = torch.full_like(self._means[: len(self._targets), 0], float("inf"))
+        self.distances = self._values.new_full((len(self._targets),), float("inf"))
+
+    @property
+    def image(self) -> Tensor:
+        """The image (1, C, H, W) with the current estimate of the hole."""
+        return self._values[self._inner].permute(2, 0, 1)[None]
 
     def start_at_random(self, noise: ImageNoise) -> None:
         """Match every patch with a random one."""
@@ -76,10 +85,10 @@ class PatchMatches:
 
     def start_from(self, coarse: PatchMatches, noise: ImageNoise) -> None:
         """Take the matches and, as the first estimate of brightness and colours, the hole of a smaller image."""
-        estimate = F.interpolate(coarse.image, self.image.shape[-2:], mode="bicubic")
-        self._update(torch.where(self.hole, estimate, self.image))
+        estimate = F.interpolate(coarse.image, self.hole.shape[-2:], mode="bicubic")[0].permute(1, 2, 0)
+        self._set_hole(estimate[self.hole[0, 0]])
         places, found = self._places(self._targets), coarse._places(coarse.matches)
-        sizes = [torch.tensor(x.image.shape[-2:], device=self.image.device) for x in (self, coarse)]
+        sizes = [torch.tensor(x.hole.shape[-2:], device=self.hole.device) for x in (self, coarse)]
         ratio = sizes[0] / sizes[1]
         parent = ((places + 0.5) / ratio).long().minimum(sizes[1] - 1)
         index = coarse._index[coarse._numbers(parent)]
@@ -96,7 +105,7 @@ class PatchMatches:
                 neighbour = self._index[(self._targets + step * offset).clamp(0, len(self._index) - 1)]
                 candidates = self.matches[neighbour] - step * offset
                 self._try(torch.where(neighbour >= 0, candidates, self.matches))
-        distance = max(self.image.shape[-2:]) / 2
+        distance = max(self.hole.shape[-2:]) / 2
         while distance >= 1:
             rows, columns = (distance * self._normal(2, noise)).round().long()
             self._try(self.matches + rows * self._width + columns)
@@ -113,7 +122,7 @@ class PatchMatches:
 
     def copy(self) -> None:
         """Make the hole of the matches: each pixel is that of the patch with the smallest distance."""
-        best = torch.full((len(self._hole),), float("inf"), device=self.image.device)
+        best = torch.full((len(self._hole),), float("inf"), device=self.hole.device)
         values, shift = self._values[self._hole], self._shift(self._targets, self.matches)[0]
         for index, offset, exists in self._patches_of_hole():
             distances = torch.where(exists, self.distances[index], float("inf"))
@@ -139,17 +148,33 @@ class PatchMatches:
 
     def _fill(self, values: Tensor) -> float:
         """Replace the pixels of the hole by values (n, C), and return the mean absolute change of the colours."""
-        change = (values - self._values[self._hole])[:, : self.colours].abs().mean()
-        pixels = self._values.index_copy(0, self._hole, values)[self._inner.flatten()]
-        self._update(pixels.T.reshape(self.image.shape))
+        change = (values - self._values[self._hole])[:, : self._colours].abs().mean()
+        self._set_hole(values)
         self.distances = self._compare(self._targets, self.matches)
         return float(change)
 
-    def _update(self, image: Tensor) -> None:
-        self.image = image
-        self._values = F.pad(image, (RADIUS,) * 4, mode="reflect")[0].flatten(1).T.contiguous()
-        padded = F.pad(image[:, : self.colours], (2 * RADIUS,) * 4, mode="reflect")
-        self._means = F.avg_pool2d(padded, SIDE, 1)[0].flatten(1).T.contiguous()
+    def _set_hole(self, values: Tensor) -> None:
+        self._values[self._mirrored] = values[self._mirrored_index]
+        self._update_means()
+
+    def _update_means(self) -> None:
+        """Compute the means of the patches that overlap the hole; those of known patches do not change."""
+        total = torch.zeros_like(self._means[self._targets])
+        for offset in self._offsets:
+            total += self._values[self._targets + offset, : self._colours]
+        self._means[self._targets] = total / SIDE**2
+
+    def _mirrored_hole(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pixels that show one of the hole, also in the border, and the index of that pixel in the hole."""
+        order = torch.full_like(numbers, -1)
+        order[self._hole] = torch.arange(len(self._hole), device=numbers.device)
+        rows, columns = (
+            F.pad(torch.arange(side, dtype=torch.float32)[None, None], (RADIUS, RADIUS), mode="reflect")[0, 0].long()
+            for side in self._inner.shape
+        )
+        shown = order[self._inner[rows.to(numbers.device)][:, columns.to(numbers.device)].flatten()]
+        mirrored = (shown >= 0).nonzero()[:, 0]
+        return mirrored, shown[mirrored]
 
     def _set(self, matches: Tensor) -> None:
         self.matches, self.distances = matches, self._compare(self._targets, matches)
@@ -176,7 +201,7 @@ class PatchMatches:
         difference = self._means[targets] - self._means[sources]
         shift = difference.clamp(-MAX_SHIFT, MAX_SHIFT)
         change = ((1 + SHIFT_WEIGHT) * shift * shift - 2 * difference * shift).sum(1)
-        return F.pad(shift, (0, self._values.shape[1] - self.colours)), SIDE * SIDE * change
+        return F.pad(shift, (0, self._values.shape[1] - self._colours)), SIDE * SIDE * change
 
     def _places(self, numbers: Tensor) -> Tensor:
         """Return rows and columns (n, 2) in the image."""
@@ -187,8 +212,9 @@ class PatchMatches:
 
     def _normal(self, count: int, noise: ImageNoise) -> Tensor:
         """Return standard normal numbers (count, n)."""
-        return noise.like(self.image.new_empty(1, count, len(self._targets)))[0]
+        return noise.like(self._values.new_empty(1, count, len(self._targets)))[0]
 
     def _random_sources(self, noise: ImageNoise) -> Tensor:
-        uniform = torch.special.ndtr(self._normal(1, noise)[0].double())
-        return self._sources[(uniform * len(self._sources)).long().clamp(max=len(self._sources) - 1)]
+        normal = noise.like(torch.empty(1, len(self._targets), dtype=torch.float64))[0]
+        index = (torch.special.ndtr(normal) * len(self._sources)).long().clamp(max=len(self._sources) - 1)
+        return self._sources[index.to(self._sources.device)]

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.builtin.exemplars import MIN_PATCHES, copy_texture, has_exemplars
+from restorekit.builtin.exemplars import TEXTURE_WEIGHT, copy_texture, has_exemplars
+from restorekit.builtin.exemplars import _texture as texture_of
 from restorekit.builtin.holes import downsample
 from restorekit.builtin.patch_match import MAX_SHIFT, SIDE, PatchMatches, known_patches
 from restorekit.core.ladders import geometric_ladder
@@ -95,16 +96,47 @@ def test_matches_are_almost_those_of_an_exhaustive_search() -> None:
     assert matches.distances.mean() < best.mean() + 0.05 * (before - best.mean())
 
 
+def test_texture_is_continued_from_a_smooth_estimate() -> None:
+    """Both halves of the image have the mean 0; by colours alone, the hole in the rough one would become smooth."""
+    y, hole = torch.zeros(1, 3, 160, 240), torch.zeros(1, 1, 160, 240, dtype=torch.bool)
+    coarse_noise = torch.randn(1, 1, 80, 60, generator=torch.Generator().manual_seed(0))
+    y[..., 120:] = 0.4 * F.interpolate(coarse_noise, (160, 120), mode="bilinear").clamp(-2, 2)
+    hole[..., 64:96, 164:196] = True
+    coarse = torch.zeros(1, 3, 80, 120)
+    result = copy_texture(unknown_as(0.0, y, hole), hole, coarse, [(80, 120), (160, 240)], noise())
+    assert result[..., 70:90, 170:190].std() > 0.5 * y[..., 120:].std()
+
+
+def test_texture_is_the_mean_difference_of_known_neighbours() -> None:
+    columns = torch.arange(32.0) % 2 * 0.1
+    y, hole = columns.expand(1, 3, 32, 32).clone(), box(32, 20, 32)
+    horizontal, vertical = texture_of(unknown_as(9.0, y, hole), hole, 1)[0] / TEXTURE_WEIGHT
+    known = ~hole[0, 0]
+    torch.testing.assert_close(horizontal[known], torch.full_like(horizontal[known], 0.1))
+    torch.testing.assert_close(vertical[known], torch.zeros_like(vertical[known]))
+
+
+def test_pixels_are_copied_in_the_last_step() -> None:
+    """Every pixel of the hole is one of the four colours of the image, changed by at most `MAX_SHIFT`."""
+    palette = torch.tensor([[-0.8, -0.8, 0.8], [0.8, -0.8, 0.0], [0.0, 0.8, -0.8], [0.7, 0.7, 0.7]])
+    choice = torch.randint(4, (64, 64), generator=torch.Generator().manual_seed(2))
+    y, hole = palette[choice].permute(2, 0, 1)[None], box(64, 24, 40)
+    result = copy_texture(unknown_as(0.0, y, hole), hole, torch.zeros_like(y), [(64, 64)], noise())
+    pixels = result[hole.expand_as(y)].reshape(3, -1).T
+    nearest = (pixels[:, None] - palette).abs().amax(-1).amin(1)
+    assert nearest.max() < MAX_SHIFT + 1e-4
+
+
 def test_wide_hole_has_the_texture_of_the_photo() -> None:
     """The prior knows nothing of the pattern."""
     y, hole = pattern(160, 160), box(160, 60, 100)
     prior = GaussianPrior(0.0, 0.3)
-    errors = {
-        texture: (run(prior, y, hole, texture=texture, steps=4) - y)[hole.expand_as(y)].abs().mean()
-        for texture in ("auto", "photo", "prior")
-    }
-    assert errors["auto"] == errors["photo"] < 0.1
-    assert errors["prior"] > 0.3
+    auto, photo, prior_only = (run(prior, y, hole, texture=t, steps=4) for t in ("auto", "photo", "prior"))
+    sampled = run(prior, y, hole, mode="sample", steps=4)
+    assert torch.equal(auto, photo)
+    assert torch.equal(prior_only, sampled), "mode sample is a sample of the prior"
+    assert (photo - y)[hole.expand_as(y)].abs().mean() < 0.03
+    assert (sampled - y)[hole.expand_as(y)].abs().mean() > 0.3
 
 
 def test_narrow_parts_are_filled_like_a_narrow_hole() -> None:
@@ -115,18 +147,55 @@ def test_narrow_parts_are_filled_like_a_narrow_hole() -> None:
     assert torch.equal(result[selected], run(prior, y, narrow, mode="mean", steps=4)[selected])
 
 
-def test_too_little_known_leaves_the_hole_to_the_prior() -> None:
-    y, hole = pattern(64, 64), torch.ones(1, 1, 64, 64, dtype=torch.bool)
-    hole[..., :8, :8] = False
-    assert not has_exemplars(hole)
+def test_distant_wide_parts_are_filled_in_turn_and_close_ones_together() -> None:
+    y = pattern(448, 448)
+    boxes = torch.zeros(1, 1, 448, 448, dtype=torch.bool)
+    for row, column in ((40, 40), (40, 70), (70, 40), (380, 380)):
+        boxes[..., row : row + 20, column : column + 20] = True
     prior = GaussianPrior(0.0, 0.3)
-    expected = run(prior, y, hole, texture="prior", mode="sample", steps=3)
-    assert torch.equal(run(prior, y, hole, mode="sample", steps=3), expected)
-    with pytest.warns(RestorekitWarning, match="texture photo: too little of the photo is known"):
-        assert torch.equal(run(prior, y, hole, texture="photo", mode="sample", steps=3), expected)
-    hole[..., : SIDE + 7, : SIDE + 7] = False
-    assert int(known_patches(hole).sum()) == MIN_PATCHES
-    assert has_exemplars(hole)
+    result = run(prior, y, boxes, steps=2)
+    assert len(prior.seen) == 2 * 2, "two groups, each in two steps"
+    assert (result - y)[boxes.expand_as(y)].abs().mean() < 0.2
+
+
+@pytest.mark.parametrize(("scales", "sides"), [("auto", [40]), (1, [160]), (2, [80]), (3, [40])])
+def test_prior_fills_only_the_smallest_size(scales: int | str, sides: list[int]) -> None:
+    prior = GaussianPrior(0.0, 0.3)
+    run(prior, pattern(160, 160), box(160, 60, 100), texture="photo", scales=scales, steps=2)
+    assert [shape[-1] for shape in prior.seen] == sides * 2
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("place", ["corner", "side", "band"])
+def test_holes_at_the_sides_of_grey_and_transparent_photos(channels: int, place: str) -> None:
+    y = pattern(101, 118)[:, [0, 1, 2, 0][:channels]]
+    hole = torch.zeros(1, 1, 101, 118, dtype=torch.bool)
+    part = {
+        "corner": (slice(35), slice(83, 118)),
+        "side": (slice(40, 75), slice(88, 118)),
+        "band": (slice(40, 70), slice(118)),
+    }
+    hole[(..., *part[place])] = True
+    prior = GaussianPrior(0.0, 0.3, channels=channels)
+    result = run(prior, y, hole, steps=1)
+    assert torch.isfinite(result).all()
+    if channels == 4:
+        assert (result - y)[hole.expand_as(y)].abs().mean() < 0.1
+    assert torch.equal(result, run(prior, unknown_as(0.9, y, hole), hole, steps=1)), (
+        "the values of the hole are ignored"
+    )
+
+
+@pytest.mark.parametrize("frame", [8, 12])
+def test_too_little_known_leaves_the_hole_to_the_prior(frame: int) -> None:
+    y, hole = pattern(96, 96), torch.ones(1, 1, 96, 96, dtype=torch.bool)
+    hole[..., :frame, :] = False
+    assert not has_exemplars(hole, [(96, 96)])
+    prior = GaussianPrior(0.0, 0.3)
+    expected = run(prior, y, hole, texture="prior", steps=3)
+    assert torch.equal(run(prior, y, hole, steps=3), expected)
+    with pytest.warns(RestorekitWarning, match="texture photo: too little of the photo is known near a hole"):
+        assert torch.equal(run(prior, y, hole, texture="photo", steps=3), expected)
 
 
 def test_samples_differ_by_seed_and_not_by_batch() -> None:
