@@ -1,6 +1,6 @@
 """Measure how often a second classifier recognises the class in completions of test photos with a hidden center.
 
-python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--hole 0.5]
+python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--start 0] [--hole 0.5]
     [--classifier-scale 0 10] [--cfg-scale 3] [--steps 50] [--output FOLDER]
 
 A JUDGE is a separately trained classifier (recipes/judge_scenes.toml), the second one on crops of half the size, so
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--cfg-scale", type=float, default=3)
     parser.add_argument("--classifier", default="classifier-patches")
     parser.add_argument("--every", type=int, default=50)
+    parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--hole", type=float, default=0.5)
     parser.add_argument("--classifier-scale", type=float, nargs="*", default=[0, 10])
     parser.add_argument("--steps", type=int, default=50)
@@ -66,7 +67,7 @@ def main() -> None:
     if arguments.fill_judge is not None:
         judges["fill"] = load_judge(arguments.fill_judge)
     classes, side = judges["picture"].classes, judges["picture"].size
-    names, photos, labels = labelled_crops(arguments.scenes, classes, side, arguments.every)
+    names, photos, labels = labelled_crops(arguments.scenes, classes, side, arguments.every, arguments.start)
     hole = round(arguments.hole * side)
     mask = torch.zeros(1, 1, side, side)
     mask[..., (side - hole) // 2 : (side + hole) // 2, (side - hole) // 2 : (side + hole) // 2] = 1

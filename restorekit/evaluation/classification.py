@@ -23,9 +23,14 @@ from restorekit.run.images import read_photo
 BATCH = 64
 
 
-def labelled_crops(folder: Path, classes: tuple[str, ...], size: int, every: int) -> tuple[list[str], Tensor, Tensor]:
-    """Return names, center crops (N, 3, size, size) in [-1, 1] and labels (N,) of every Nth photo in class folders."""
-    files = [file for name in classes for file in find_images(folder / name)][::every]
+def labelled_crops(
+    folder: Path, classes: tuple[str, ...], size: int, every: int, start: int = 0
+) -> tuple[list[str], Tensor, Tensor]:
+    """Return names, center crops (N, 3, size, size) in [-1, 1] and labels (N,) of photos in class folders.
+
+    every, start: every Nth photo, from number `start` on, counted from 0.
+    """
+    files = [file for name in classes for file in find_images(folder / name)][start::every]
     if not files:
         raise ImageError(f"{folder}: no image in folders named {', '.join(classes)}")
     crops, labels = [], []
