@@ -61,7 +61,7 @@ def test_pages_fit_the_screen_and_show_pictures_and_formulas(page, site: str, re
     assert page.locator("article h1").count() == 1
     pictures = page.locator("article img").evaluate_all("images => images.map(image => image.naturalWidth)")
     assert all(pictures)
-    assert len(pictures) == {"index": 3, "mathematics": 1}.get(name, 0)
+    assert len(pictures) == {"index": 4, "mathematics": 1}.get(name, 0)
     formulas = page.locator("math").evaluate_all("all => all.map(formula => formula.getBoundingClientRect().height)")
     assert len(formulas) > 50 if name == "mathematics" else not formulas
     assert all(height > 5 for height in formulas)
