@@ -60,9 +60,8 @@ def fill_from_photo(
     """
     wide, unknown = _wide_parts(hole), hole
     groups, count = cell_groups(wide, GROUP_CELL, dilations=1)
-    for rows, columns in find_objects(groups, count):
-        cells = torch.from_numpy(groups == groups[rows, columns].max()).to(hole.device)
-        part = wide & _pixels(cells, GROUP_CELL, wide)
+    for number in range(1, count + 1):
+        part = wide & _pixels(torch.from_numpy(groups == number).to(hole.device), GROUP_CELL, wide)
         box = _surroundings(part)
         image, rest, own = (box.crop(x.float(), 0.0) for x in (y, unknown, part))
         filled = box.paste(_fill_part(image, rest > 0, own > 0, sampler, noise, fallback), y)
@@ -78,7 +77,10 @@ def _wide_parts(hole: Tensor) -> Tensor:
         rows, columns = (slice(CELL * part.start, CELL * part.stop) for part in cells)
         own = _pixels(torch.from_numpy(numbers[cells] == number).to(hole.device), CELL, hole[..., rows, columns])
         part = hole[..., rows, columns] & own
-        if hole_width(part) > MAX_WIDTH:
+        # With the pixels next to it, which are known, except outside the photo.
+        border = [int(s > 0) for s in (columns.start, rows.start)]
+        border += [int(s.stop < length) for s, length in zip((columns, rows), hole.shape[:-3:-1], strict=True)]
+        if hole_width(F.pad(part, [border[i] for i in (0, 2, 1, 3)])) > MAX_WIDTH:
             wide[..., rows, columns] |= part
     return wide
 

@@ -140,11 +140,23 @@ def test_wide_hole_has_the_texture_of_the_photo() -> None:
 
 
 def test_narrow_parts_are_filled_like_a_narrow_hole() -> None:
-    y, wide, narrow = pattern(192, 192), box(192, 40, 80), box(192, 140, 148)
+    """Also those that touch the grid by which parts are separated."""
+    y, wide, narrow = pattern(192, 192), box(192, 40, 80), box(192, 144, 154)
     prior = GaussianPrior(0.0, 0.3)
     result = run(prior, y, wide | narrow, steps=4)
     selected = narrow.expand_as(y)
     assert torch.equal(result[selected], run(prior, y, narrow, mode="mean", steps=4)[selected])
+
+
+def test_wide_part_within_the_extent_of_another_one_is_filled_too() -> None:
+    y, hole = pattern(640, 640), torch.zeros(1, 1, 640, 640, dtype=torch.bool)
+    hole[..., 20:40, 20:600] = True
+    hole[..., 20:600, 20:40] = True
+    hole[..., 400:430, 400:430] = True
+    prior = GaussianPrior(0.0, 0.3)
+    result = run(prior, y, hole, steps=1)
+    assert len(prior.seen) == 2, "each part is sampled once, at its smallest size"
+    assert (result - y)[hole.expand_as(y)].abs().mean() < 0.2
 
 
 def test_distant_wide_parts_are_filled_in_turn_and_close_ones_together() -> None:
