@@ -25,8 +25,8 @@ def known_patches(hole: Tensor) -> Tensor:
 
     Patches lie completely within the image.
     """
-    inside = F.pad(torch.zeros_like(hole[..., RADIUS:-RADIUS, RADIUS:-RADIUS]), (RADIUS,) * 4, value=True)
-    return ~(_overlapping(hole) | inside) if min(hole.shape[-2:]) > 2 * RADIUS else torch.zeros_like(hole)
+    border = F.pad(torch.zeros_like(hole[..., RADIUS:-RADIUS, RADIUS:-RADIUS]), (RADIUS,) * 4, value=True)
+    return ~(_overlapping(hole) | border) if min(hole.shape[-2:]) > 2 * RADIUS else torch.zeros_like(hole)
 
 
 def _overlapping(hole: Tensor) -> Tensor:
