@@ -1,13 +1,13 @@
 """Measure how often a second classifier recognises the class in completions of test photos with a hidden center.
 
 python benchmarks/complete.py JUDGE SCENES [--fill-judge JUDGE] [--every 50] [--start 0] [--hole 0.5]
-    [--classifier-scale 0 10] [--cfg-scale 3] [--steps 50] [--output FOLDER]
+    [--classifier-scale 0 30] [--cfg-scale 3] [--candidates auto] [--steps 50] [--output FOLDER]
 
 A JUDGE is a separately trained classifier (recipes/judge_scenes.toml), the second one on crops of half the size, so
 that it sees only the fill. SCENES is a folder with one subfolder of photos per class. Every photo is completed with
 every class. Prints, for each classifier guidance scale, the share of whole images in which the judge recognises the
-class, the same for the classes that are not the photo's, and both for the fills only. Writes an image with one row per
-photo: the photo, its known pixels, and one result per class.
+class, the same for the classes that are not the photo's, and both for the fills only; and the shares of each class.
+Writes an image with one row per photo: the photo, its known pixels, and one result per class.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--hole", type=float, default=0.5)
-    parser.add_argument("--classifier-scale", type=float, nargs="*", default=[0, 10])
+    parser.add_argument("--classifier-scale", type=float, nargs="*", default=[0, 30])
+    parser.add_argument("--candidates", default="auto")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--output", type=Path, default=Path("runs/complete"))
     arguments = parser.parse_args()
@@ -83,6 +84,7 @@ def main() -> None:
             "classifier_scale": scale,
             "cfg_scale": arguments.cfg_scale,
             "classifier": arguments.classifier,
+            "candidates": arguments.candidates if arguments.candidates == "auto" else int(arguments.candidates),
             "steps": arguments.steps,
             "mask": mask,
         }
@@ -90,11 +92,13 @@ def main() -> None:
         for i, photo in enumerate(photos.split(1)):
             seed = image_seed(0, names[i])
             results.append([rk.complete(photo, prior, label=k, seed=seed, **options) for k in classes])
-        shares = []
-        for judge in judges.values():
+        shares, by_class = [], []
+        for what, judge in judges.items():
             right = torch.stack([classify(judge, torch.cat(row)) == torch.arange(len(classes)) for row in results])
             shares += [f"{right.float().mean():.1%}", f"{right[~true_class].float().mean():.1%}"]
-        print(f"| {scale:g} | {' | '.join(shares)} |", flush=True)
+            of_class = zip(classes, right.float().mean(0).tolist(), strict=True)
+            by_class.append(f"{what}: " + ", ".join(f"{name} {share:.1%}" for name, share in of_class))
+        print(f"| {scale:g} | {' | '.join(shares)} |", *by_class, sep="\n", flush=True)
         rows = [
             torch.cat([photo, photo.masked_fill(mask > 0, 1.0), *row])
             for photo, row in zip(photos.split(1), results, strict=True)

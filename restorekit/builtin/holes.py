@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -219,17 +220,17 @@ def _starts(marked: Tensor, side: int) -> list[int]:
     return starts
 
 
-def components(hole: Tensor, cell: int) -> list[Tensor]:
-    """Split a hole (1, 1, H, W), bool, into components that are far from each other, each of its shape.
+def components(hole: Tensor, cell: int) -> Iterator[Tensor]:
+    """Yield the components of a hole (1, 1, H, W), bool, that are far from each other, each of its shape.
 
-    The components are the connected components (with diagonal neighbours) of the marked cells of a grid whose cells
+    They are the connected components (with diagonal neighbours) of the marked cells of a grid whose cells
     are `cell` pixels wide.
     """
     height, width = hole.shape[-2:]
     numbers, count = cell_groups(hole, cell)
     grid = torch.from_numpy(numbers).to(hole.device)
     pixels = grid.repeat_interleave(cell, 0).repeat_interleave(cell, 1)[:height, :width]
-    return [hole & (pixels == number) for number in range(1, count + 1)]
+    return (hole & (pixels == number) for number in range(1, count + 1))
 
 
 def _marked(hole: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,11 @@ class ImageNoise:
         """Return one `ImageNoise` per image, each starting from its seed."""
         return [ImageNoise([seed]) for seed in self.seeds]
 
+    def fork(self, count: int) -> ImageNoise:
+        """Return independent noise for `count` versions of the only image, seeded with its next random numbers."""
+        (generator,) = self._generators
+        return ImageNoise(torch.randint(2**63 - 1, (count,), generator=generator).tolist())
+
     def like(self, x: Tensor) -> Tensor:
         """Return noise of the shape, dtype and device of x (N, C, H, W), where N is the number of seeds."""
         if x.shape[0] != len(self._generators):

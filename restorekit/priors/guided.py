@@ -149,15 +149,18 @@ class ClassifierFree(Wrapper):
     Arguments:
         prior: a prior with `no_label`, trained with label dropout.
         scale: 0 for no guidance, larger values for stronger guidance.
+        min_sigma: no guidance below this noise level (highest level of a map), which saves the second evaluation there
+            (Kynkäänniemi et al. 2024, arXiv 2404.07724).
     """
 
-    def __init__(self, prior: Denoiser, scale: float) -> None:
-        if not scale >= 0:
-            raise OptionError(f"guidance scale: found {scale:g}, allowed: 0 or more")
+    def __init__(self, prior: Denoiser, scale: float, *, min_sigma: float = 0.0) -> None:
+        for name, value in (("guidance scale", scale), ("min_sigma", min_sigma)):
+            if not value >= 0:
+                raise OptionError(f"{name}: found {value:g}, allowed: 0 or more")
         if prior.info.no_label is None:
             raise ModelError("classifier-free guidance: the prior was not trained without labels")
         super().__init__(prior, supports_holes=False)
-        self.scale, self.no_label = scale, prior.info.no_label
+        self.scale, self.no_label, self.min_sigma = scale, prior.info.no_label, min_sigma
 
     def _evaluate(self, inner: Callable[..., Estimate], x: Tensor, sigma: Tensor, label: Tensor | None) -> Estimate:
         """The interpolation weight of the variance is that of D(x, label)."""
@@ -165,6 +168,8 @@ class ClassifierFree(Wrapper):
         if label is None:
             return inner(x, sigma, unlabelled)
         conditional, weight = inner(x, sigma, label)
-        if self.scale == 0:
+        guided = (sigma if sigma.ndim == 1 else sigma.amax((1, 2, 3))) >= self.min_sigma
+        if self.scale == 0 or not guided.any():
             return conditional, weight
-        return conditional + self.scale * (conditional - self.inner(x, sigma, unlabelled)), weight
+        scale = per_image(self.scale * guided.to(x), x)
+        return conditional + scale * (conditional - self.inner(x, sigma, unlabelled)), weight

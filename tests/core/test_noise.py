@@ -36,3 +36,14 @@ def test_image_seed_depends_on_run_seed_and_name() -> None:
     assert image_seed(0, "a.png") == image_seed(0, "a.png")
     assert len({image_seed(0, "a.png"), image_seed(1, "a.png"), image_seed(0, "b.png"), image_seed(0, "")}) == 4
     assert 0 <= image_seed(0, "a.png") < 2**63
+
+
+def test_forks_are_independent_and_determined_by_the_seed() -> None:
+    x = torch.zeros(3, 1, 8, 8)
+    first, again = (ImageNoise([7]).fork(3).like(x) for _ in range(2))
+    assert torch.equal(first, again)
+    assert len({float(sample.sum()) for sample in first}) == 3
+    noise = ImageNoise([7])
+    assert not torch.equal(noise.fork(3).like(x), noise.fork(3).like(x)), "the next random numbers"
+    with pytest.raises(ValueError, match="too many values"):
+        ImageNoise([7, 8]).fork(3)

@@ -101,6 +101,24 @@ def test_classifier_free_guidance_extrapolates_from_the_unlabelled_prior() -> No
     assert ClassifierFree(Grey(Mixture()), 1.0).info.no_label == 2
 
 
+def test_classifier_free_guidance_ends_at_the_smallest_sigma() -> None:
+    x, sigma, label = states()
+    guided, conditional = ClassifierFree(Mixture(), 1.5)(x, sigma, label), Mixture()(x, sigma, label)
+    result, above = ClassifierFree(Mixture(), 1.5, min_sigma=1.0)(x, sigma, label), sigma >= 1
+    assert torch.equal(result[above], guided[above])
+    assert torch.equal(result[~above], conditional[~above])
+
+
+def test_classifier_free_guidance_evaluates_once_below_the_smallest_sigma() -> None:
+    x, _, label = states()
+    level = torch.zeros(4, 1, 4, 4)
+    for highest, count in ((0.5, 1), (1.0, 2)):
+        prior = GaussianPrior(classes=CLASSES, no_label=2, partial_noise=True)
+        level[0, 0, 0, 0] = highest
+        ClassifierFree(prior, 1.5, min_sigma=1.0)(x, level, label)
+        assert len(prior.seen) == count
+
+
 def test_classifier_guides_its_window_only() -> None:
     x, sigma, label = states()
     large = torch.nn.functional.pad(x, (2, 3, 1, 4), value=0.7)
@@ -175,6 +193,8 @@ def test_invalid_guidance_is_refused() -> None:
         ClassifierGuided(Mixture(), ExactClassifier(), -1.0)
     with pytest.raises(OptionError, match="guidance scale: found nan"):
         ClassifierFree(Mixture(), float("nan"))
+    with pytest.raises(OptionError, match="min_sigma: found -1, allowed: 0 or more"):
+        ClassifierFree(Mixture(), 1.0, min_sigma=-1.0)
     with pytest.raises(ModelError, match="not trained without labels"):
         ClassifierFree(GaussianPrior(), 1.0)
     other = Mixture(classes=("sea", "street"))
