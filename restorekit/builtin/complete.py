@@ -44,7 +44,8 @@ def complete(
         int | Literal["auto"],
         rk.Option(
             "Number of fills that are sampled at the smallest size, of which the one is kept in which the classifier "
-            "is most certain of the class; auto: 4, or 1 without classifier guidance.",
+            "is most certain of the class; auto: 4, or 1 without classifier guidance or with a window of 128 pixels or "
+            "more.",
             min=1,
             max=64,
         ),
@@ -100,7 +101,8 @@ def complete(
     scale = _classifier_scale(classifier_scale, prior, classifier)
     if cfg_scale == "auto":
         cfg_scale = 0.0 if prior.info.no_label is None else CFG_SCALE
-    count = (CANDIDATES if scale else 1) if candidates == "auto" else int(candidates)
+    large = (window_of(prior) or 0) >= LARGE_WINDOW
+    count = (CANDIDATES if scale and not large else 1) if candidates == "auto" else int(candidates)
     if candidates != "auto" and count > 1 and prior.info.classes not in (None, classifier.classes):
         raise rk.ModelError(f"complete: candidates: found {count}, allowed: 1 with a classifier of other classes")
     used = scale > 0 or count > 1
@@ -113,7 +115,7 @@ def complete(
             f"complete: texture photo requires a prior with a window of less than {LARGE_WINDOW} pixels, found {window}"
         )
     guidance = float(cfg_scale), classifier, scale, label
-    passes = (2 if (window_of(prior) or 0) >= LARGE_WINDOW else 1) if resample == "auto" else int(resample)
+    passes = (2 if large else 1) if resample == "auto" else int(resample)
     completion = Completion(prior, *guidance, count, refiner, window, steps, passes, eta, texture == "photo")
     filled = []
     for i, (image, hole, image_noise) in enumerate(zip(y.split(1), holes.split(1), noise.split(), strict=True)):

@@ -180,7 +180,7 @@ def test_windows_without_a_hole_are_not_evaluated() -> None:
 
 def test_classifier_guides_a_prior_of_large_windows_at_the_first_size(monkeypatch) -> None:
     y, hole = torch.zeros(1, 3, 260, 270), box(270, 100, 160)[..., :260, :]
-    options = {"classifier_size": 32, "cfg_scale": 0, "classifier_scale": 50, "resample": 1, "candidates": 1}
+    options = {"classifier_size": 32, "cfg_scale": 0, "classifier_scale": 50, "resample": 1}
     dark, bright = (run(y, hole, k, Tiled(ClassPrior(128)), **options)[0][..., 114:146, 114:146].mean() for k in (0, 1))
     assert dark < -0.03
     assert bright > 0.03
@@ -220,11 +220,11 @@ def test_classifier_chooses_among_candidates(classifier_size: int) -> None:
     assert {shape[0] for shape in refiner.seen} == {1}, "only the chosen fill is refined"
 
 
-@pytest.mark.parametrize(("window", "scale", "passes"), [(SIDE, 30, 1), (128, 10, 2)])
-def test_auto_values_depend_on_the_window(window: int, scale: float, passes: int) -> None:
+@pytest.mark.parametrize(("window", "scale", "passes", "candidates"), [(SIDE, 30, 1, 4), (128, 10, 2, 1)])
+def test_auto_values_depend_on_the_window(window: int, scale: float, passes: int, candidates: int) -> None:
     y, hole = torch.zeros(1, 3, 24, 24), box(24, 8, 14)
-    explicit = {"classifier_scale": scale, "cfg_scale": 3, "resample": passes, "candidates": 4}
-    changes = ({}, {"classifier_scale": 20}, {"cfg_scale": 0}, {"resample": 3 - passes}, {"candidates": 1})
+    explicit = {"classifier_scale": scale, "cfg_scale": 3, "resample": passes, "candidates": candidates}
+    changes = ({}, {"classifier_scale": 20}, {"cfg_scale": 0}, {"resample": 3 - passes}, {"candidates": 2})
     auto, same, *others = (
         run(y, hole, 1, Tiled(ClassMeanPrior(window)), **options)[0]
         for options in ({}, *(explicit | change for change in changes))
