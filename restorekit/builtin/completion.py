@@ -140,10 +140,10 @@ class Completion:
 
         prior = only_where(self.prior, hole)
         prior = rk.ClassifierFree(prior, self.cfg_scale, min_sigma=CFG_MIN_SIGMA) if self.cfg_scale else prior
-        size, place, label = self.classifier.size, None, self.label
-        if part is not None and part.shape[-2:] != (size, size):
-            place = centered_origin(part, size, size)
-        guided = part is not None and self.scale > 0
+        guided, label, place = part is not None and self.scale > 0, self.label, None
+        if part is not None and (guided or self.candidates > 1):
+            size = self.classifier.size
+            place = None if part.shape[-2:] == (size, size) else centered_origin(part, size, size)
         if guided:
             prior = rk.ClassifierGuided(prior, self.classifier, self.scale, place=place)
         if part is not None and self.candidates > 1:
