@@ -98,10 +98,10 @@ def complete(
     from restorekit.builtin.hole_filling import window_of
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
-    scale = _classifier_scale(classifier_scale, prior, classifier)
+    large = (window_of(prior) or 0) >= LARGE_WINDOW
+    scale = _classifier_scale(classifier_scale, prior, classifier, large)
     if cfg_scale == "auto":
         cfg_scale = 0.0 if prior.info.no_label is None else CFG_SCALE
-    large = (window_of(prior) or 0) >= LARGE_WINDOW
     count = (CANDIDATES if scale and not large else 1) if candidates == "auto" else int(candidates)
     if candidates != "auto" and count > 1 and prior.info.classes not in (None, classifier.classes):
         raise rk.ModelError(f"complete: candidates: found {count}, allowed: 1 with a classifier of other classes")
@@ -125,17 +125,19 @@ def complete(
     return torch.where(holes, torch.cat(filled), y)
 
 
-def _classifier_scale(scale: float | Literal["auto"], prior: Denoiser, classifier: NoisyClassifier) -> float:
-    """Return the scale of classifier guidance; 0, with a warning, for auto and a prior with other classes."""
-    import warnings
+def _classifier_scale(
+    scale: float | Literal["auto"], prior: Denoiser, classifier: NoisyClassifier, large: bool
+) -> float:
+    """Return the scale of classifier guidance; 0, with a warning, for auto and a prior with other classes.
 
-    from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
-    from restorekit.builtin.hole_filling import window_of
+    large: the prior has a window of at least `LARGE_WINDOW`.
+    """
+    import warnings
 
     if scale != "auto":
         return float(scale)
     if prior.info.classes in (None, classifier.classes):
-        return LARGE_CLASSIFIER_SCALE if (window_of(prior) or 0) >= LARGE_WINDOW else CLASSIFIER_SCALE
+        return LARGE_CLASSIFIER_SCALE if large else CLASSIFIER_SCALE
     text = "the classifier has other classes than the prior, and is not used; --classifier selects another"
     warnings.warn(rk.RestorekitWarning(text), stacklevel=3)
     return 0.0
