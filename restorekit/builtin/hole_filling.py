@@ -6,7 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import torch
+
 import restorekit as rk
+from restorekit.builtin.holes import Box, contrast, separate_parts
+from restorekit.core.denoiser import Wrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,13 +23,24 @@ SAMPLE_SIGMA = 4.0
 MEAN_FILL_SIGMA = 1.0
 # First sigma of sampling from a result at half the size: noise that hides the detail that upsampling lacks.
 UPSAMPLED_SIGMA = 0.5
+# Size in pixels of this detail.
+UPSAMPLED_DETAIL = 3
 # Width of the border of known pixels around a part of a narrow hole from which it is filled.
 MARGIN = 16
+# Width of the border of known pixels around a part of a hole from which it is sampled: half of the crops on which the
+# bundled priors were trained.
+SAMPLE_MARGIN = 32
+# Ratio of the first sigma to the contrast of the known pixels: noise that hides the detail that they have.
+CONTRAST_FACTOR = 4.0
+# Smallest first sigma, about 4 grey levels: the noise of the photo itself must be hidden too.
+MIN_FIRST_SIGMA = 0.03
 
 
 def window_of(prior: Denoiser) -> int | None:
-    """Return the side of the images that a prior was trained on; None if it accepts any."""
-    return (prior.inner if isinstance(prior, rk.Tiled) else prior).info.size
+    """Return the side of the images that a prior was trained on, inside all wrappers; None if it accepts any."""
+    while isinstance(prior, Wrapper):
+        prior = prior.inner
+    return prior.info.size
 
 
 def fill_windows(y: Tensor, hole: Tensor, prior: Denoiser, fill: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -77,14 +92,30 @@ def sample_hole(
     eta: float,
     resample: int,
     clip: bool = True,
+    detail: int | None = None,
 ) -> Tensor:
     """Sample the pixels of a hole by DDIM with data consistency, from an initial estimate with added noise.
 
+    A prior that accepts any size is evaluated near the hole only: parts of the hole that are far from each other are
+    sampled in turn.
+
     initial: (N, C, H, W) in [-1, 1], the known pixels and an initial estimate of the hole.
-    sigma: standard deviation of the added noise. hole: (N or 1, 1, H, W) bool. Other arguments as in `sample_ddnm`.
+    sigma: standard deviation of the added noise. hole: (1, 1, H, W) bool. Other arguments as in `sample_ddnm`.
+    detail: size in pixels of the detail that the initial estimate lacks; sigma is reduced if the known pixels near a
+        part of the hole have little of it. Default: sigma is not reduced.
     """
-    operator, local = rk.Masking(~hole), restrict_to_hole(prior, hole, initial)
-    ladder = rk.ladder_for(local, steps, sigma_max=sigma)
-    start = initial + float(ladder[0]) * noise.like(initial)
-    y = operator.forward(initial)
-    return rk.sample_ddnm(local, operator, y, start, ladder, noise, eta=eta, resample=resample, clip=clip)
+    whole = [(hole, Box(0, 0, *hole.shape[-2:]))]
+    result, unknown = initial, hole
+    for part, box in whole if window_of(prior) is not None else separate_parts(hole, SAMPLE_MARGIN):
+        image, own = box.crop(result, 0.0), box.crop(unknown.float(), 0.0) > 0
+        first = sigma
+        if detail is not None:
+            first = min(sigma, max(MIN_FIRST_SIGMA, CONTRAST_FACTOR * contrast(image, ~own, detail)))
+        operator, local = rk.Masking(~own), restrict_to_hole(prior, own, image)
+        ladder = rk.ladder_for(local, steps, sigma_max=first)
+        start = image + float(ladder[0]) * noise.like(image)
+        y = operator.forward(image)
+        filled = rk.sample_ddnm(local, operator, y, start, ladder, noise, eta=eta, resample=resample, clip=clip)
+        result = torch.where(part, box.paste(filled, result), result)
+        unknown = unknown & ~part
+    return result

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_cdt
+from scipy.ndimage import distance_transform_cdt, find_objects
 from torch import Tensor
 
 from restorekit.core.masks import cell_groups
@@ -16,6 +16,8 @@ from restorekit.core.masks import cell_groups
 MAX_WIDTH, MIN_SIDE = 16, 32
 # The cells of a cover start at multiples of this, so that networks with strides see every window on the same grid.
 GRID = 8
+# Side of the cells of which the parts of a hole consist that are filled separately.
+PART_CELL = 16
 
 
 def hole_width(hole: Tensor) -> float:
@@ -231,6 +233,38 @@ def components(hole: Tensor, cell: int) -> Iterator[Tensor]:
     grid = torch.from_numpy(numbers).to(hole.device)
     pixels = grid.repeat_interleave(cell, 0).repeat_interleave(cell, 1)[:height, :width]
     return (hole & (pixels == number) for number in range(1, count + 1))
+
+
+def separate_parts(hole: Tensor, margin: int) -> list[tuple[Tensor, Box]]:
+    """Return the parts of a hole (1, 1, H, W), bool, that are far from each other, with the boxes around them.
+
+    margin: width in pixels of the border of a box around its part; within the image. If the boxes together had more
+    pixels than the image, the whole hole is one part.
+    """
+    height, width = hole.shape[-2:]
+    numbers, _ = cell_groups(hole, PART_CELL)
+    boxes = []
+    for rows, columns in find_objects(numbers):
+        top, left = max(0, PART_CELL * rows.start - margin), max(0, PART_CELL * columns.start - margin)
+        bottom, right = min(height, PART_CELL * rows.stop + margin), min(width, PART_CELL * columns.stop + margin)
+        boxes.append(Box(top, left, bottom - top, right - left))
+    if sum(box.height * box.width for box in boxes) >= height * width:
+        return [(hole, Box(0, 0, height, width))]
+    return list(zip(components(hole, PART_CELL), boxes, strict=True))
+
+
+def contrast(x: Tensor, known: Tensor, size: int) -> float:
+    """Return how much known pixels differ from those around them: the root mean square of x less its local mean.
+
+    x: (N, C, H, W). known: (1, 1, H, W), bool. size: side in pixels, odd, of the squares of which the mean is taken.
+    0 if no pixel is known.
+    """
+    weight = known.to(x)
+    x = x.masked_fill(~known, 0)
+    means = torch.cat([x, weight.expand(len(x), -1, -1, -1)], 1)
+    means = F.avg_pool2d(F.avg_pool2d(means, (size, 1), 1, (size // 2, 0)), (1, size), 1, (0, size // 2))
+    deviation = (x - means[:, :-1] / means[:, -1:].clamp(min=1e-6)) * weight
+    return float((deviation.square().sum() / (weight.sum() * x.shape[0] * x.shape[1]).clamp(min=1)).sqrt())
 
 
 def _marked(hole: Tensor) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,10 @@ def inpaint(
     sample: a diffusion process in which every estimate is made consistent with the known pixels. A prior with partial
     noise receives the known pixels without noise. A prior that supports holes starts from its mean fill with noise of
     sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4, but posterior
-    spread beyond sigma 1 is lost. Wide holes are filled at a small size first. A prior with a window of 128 pixels or
+    spread beyond sigma 1 is lost. Wide holes are filled at a small size first, and then at twice that size and so on,
+    each time from noise of sigma 0.5. Both sigmas are reduced to four times the contrast of the known pixels around a
+    part of the hole: in a plain sky, noise beyond that leaves blotches. A prior that accepts any size is evaluated
+    around the parts of the hole only. A prior with a window of 128 pixels or
     more fills each hole from noise, at the size at which one window shows it and its surroundings, and then, in tiles,
     at twice that size and so on. With texture from the photo, the prior fills only the smallest size; at the others, a
     wide hole is made of patches of the photo near it, and the result is no sample of the prior.
@@ -206,17 +209,25 @@ class _Sampler:
 
     def _fill_upwards(self, y: Tensor, hole: Tensor, count: int) -> Tensor:
         """Return the result of DDNM at `count` sizes."""
-        from restorekit.builtin.hole_filling import MEAN_FILL_SIGMA, SAMPLE_SIGMA, UPSAMPLED_SIGMA, mean_fill
-        from restorekit.builtin.holes import halve, upsample
+        from functools import partial
+
+        from restorekit.builtin.hole_filling import (
+            MEAN_FILL_SIGMA,
+            SAMPLE_SIGMA,
+            UPSAMPLED_DETAIL,
+            UPSAMPLED_SIGMA,
+            fill_windows,
+            mean_fill,
+        )
+        from restorekit.builtin.holes import halve, hole_width, upsample
 
         if count > 1 and not hole.all():
             initial = upsample(self._fill_upwards(*halve(y, hole), count - 1), y).where(hole, y)
-            sigma = UPSAMPLED_SIGMA
-        elif self.prior.info.supports_holes and not hole.all():
-            initial, sigma = mean_fill(self.prior, y, hole), MEAN_FILL_SIGMA
-        else:
-            initial, sigma = rk.smooth_fill(y, hole), SAMPLE_SIGMA
-        return self._ddnm(initial, sigma, hole)
+            return self._ddnm(initial, UPSAMPLED_SIGMA, hole, UPSAMPLED_DETAIL)
+        if self.prior.info.supports_holes and not hole.all():
+            initial = fill_windows(y, hole, self.prior, partial(mean_fill, self.prior))
+            return self._ddnm(initial, MEAN_FILL_SIGMA, hole, 2 * int(hole_width(hole)) + 1)
+        return self._ddnm(rk.smooth_fill(y, hole), SAMPLE_SIGMA, hole)
 
     def _fill_at_own_scale(self, y: Tensor, part: Tensor, unknown: Tensor, window: int, count: int | None) -> Tensor:
         """Return a photo y (1, C, H, W) with a component of its hole filled by a prior of large windows."""
@@ -237,12 +248,20 @@ class _Sampler:
         result = sample_from_coarse(*crop_photo(box, y, unknown), sizes, scratch_sigma(self.prior), sample, sample)
         return box.paste(result, y)
 
-    def _ddnm(self, initial: Tensor, sigma: float, hole: Tensor) -> Tensor:
+    def _ddnm(self, initial: Tensor, sigma: float, hole: Tensor, detail: int | None = None) -> Tensor:
         from restorekit.builtin.hole_filling import sample_hole
 
         passes = (2 if self._large else 1) if self.resample == "auto" else int(self.resample)
         return sample_hole(
-            initial, sigma, hole, self.prior, self.noise, steps=self.steps, eta=self.eta, resample=passes
+            initial,
+            sigma,
+            hole,
+            self.prior,
+            self.noise,
+            steps=self.steps,
+            eta=self.eta,
+            resample=passes,
+            detail=detail,
         )
 
     def _langevin(self, initial: Tensor, sigma: float, hole: Tensor, *, uniform: bool) -> Tensor:

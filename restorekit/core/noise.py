@@ -13,6 +13,9 @@ from torch import Tensor
 
 from restorekit.errors import OptionError, shortened
 
+# Seeds from here on stand for the negated noise of the seed that is smaller by this number.
+NEGATED = 2**63
+
 
 def image_seed(run_seed: int, name: str) -> int:
     """Return the seed of one image, in [0, 2^63), given the seed of the run and the name of the image."""
@@ -40,7 +43,8 @@ class ImageNoise:
     """Standard normal noise with one generator per image, generated on the CPU so that it is the same on every device.
 
     Arguments:
-        seeds: one seed per image of the batch, in [0, 2^64).
+        seeds: one seed per image of the batch, in [0, 2^64). The noise of seed + 2^63 is that of seed, negated: the
+            mean of samples from both varies less (antithetic variates).
 
     Raises OptionError for anything but a sequence of such integers.
     """
@@ -50,7 +54,8 @@ class ImageNoise:
             allowed = "a list of integers in [0, 2^64), one for each image, such as [0]"
             raise OptionError(f"ImageNoise: found {shortened(repr(seeds))}, allowed: {allowed}")
         self.seeds = tuple(map(int, seeds))
-        self._generators = [torch.Generator().manual_seed(seed) for seed in self.seeds]
+        self._generators = [torch.Generator().manual_seed(seed % NEGATED) for seed in self.seeds]
+        self._signs = [-1.0 if seed >= NEGATED else 1.0 for seed in self.seeds]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -61,12 +66,16 @@ class ImageNoise:
 
     def fork(self, count: int) -> ImageNoise:
         """Return independent noise for `count` versions of the only image, seeded with its next random numbers."""
-        (generator,) = self._generators
-        return ImageNoise(torch.randint(2**63 - 1, (count,), generator=generator).tolist())
+        (generator,), (sign,) = self._generators, self._signs
+        seeds = torch.randint(NEGATED - 1, (count,), generator=generator).tolist()
+        return ImageNoise([seed + NEGATED * (sign < 0) for seed in seeds])
 
     def like(self, x: Tensor) -> Tensor:
         """Return noise of the shape, dtype and device of x (N, C, H, W), where N is the number of seeds."""
         if x.shape[0] != len(self._generators):
             raise ValueError(f"ImageNoise: found {x.shape[0]} images, allowed: {len(self)}, one for each seed")
-        samples = [torch.randn(x.shape[1:], generator=g, dtype=torch.float32) for g in self._generators]
+        samples = [
+            sign * torch.randn(x.shape[1:], generator=generator, dtype=torch.float32)
+            for generator, sign in zip(self._generators, self._signs, strict=True)
+        ]
         return torch.stack(samples).to(x)

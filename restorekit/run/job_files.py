@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from restorekit.core.noise import image_seed
+from restorekit.core.noise import NEGATED, image_seed
 from restorekit.core.options import ImageOption
 from restorekit.core.thread_warnings import record_warnings
 from restorekit.errors import ImageError, RestorekitWarning
@@ -59,5 +59,9 @@ def encoded(photo: Photo, restored: Photo, target: Path, settings: Settings) -> 
 
 
 def sample_seed(seed: int, name: str, number: int) -> int:
-    """Return the seed of sample `number`, counted from 0, of the photo with that file name."""
-    return image_seed(seed, name if number == 0 else f"{name}#{number}")
+    """Return the seed of sample `number`, counted from 0, of the photo with that file name.
+
+    The noise of samples 1, 3, ... is that of the sample before them, negated; see `ImageNoise`.
+    """
+    first, negated = number - number % 2, number % 2
+    return image_seed(seed, name if first == 0 else f"{name}#{first}") + NEGATED * negated

@@ -170,7 +170,7 @@ def test_distant_wide_parts_are_filled_in_turn_and_close_ones_together() -> None
     assert (result - y)[boxes.expand_as(y)].abs().mean() < 0.2
 
 
-@pytest.mark.parametrize(("scales", "sides"), [("auto", [40]), (1, [160]), (2, [80]), (3, [40])])
+@pytest.mark.parametrize(("scales", "sides"), [("auto", [40]), (1, [128]), (2, [80]), (3, [40])])
 def test_prior_fills_only_the_smallest_size(scales: int | str, sides: list[int]) -> None:
     prior = GaussianPrior(0.0, 0.3)
     run(prior, pattern(160, 160), box(160, 60, 100), texture="photo", scales=scales, steps=2)

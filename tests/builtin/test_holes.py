@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from restorekit.builtin.holes import cover, hole_width
+from restorekit.builtin.holes import contrast, cover, hole_width, separate_parts
 
 
 def scattered(height: int, width: int, count: int) -> Tensor:
@@ -62,3 +63,40 @@ def test_width_at_the_border_of_the_image(rows: tuple[int, int], columns: tuple[
     hole[..., slice(*rows), slice(*columns)] = True
     assert hole_width(hole) == width
     assert hole_width(hole.transpose(-1, -2)) == width
+
+
+def test_separate_parts_contain_the_hole_and_are_far_from_each_other() -> None:
+    hole = torch.zeros(1, 1, 300, 200, dtype=torch.bool)
+    parts = ((slice(3, 9), slice(0, 5)), (slice(20, 30), slice(10, 12)), (slice(250, 300), slice(150, 160)))
+    for rows, columns in parts:
+        hole[..., rows, columns] = True
+    (first, box), (second, other) = separate_parts(hole, 16)
+    assert torch.equal(first | second, hole)
+    assert not (first & second).any()
+    assert first[..., :40, :].sum() == first.sum() == 30 + 20, "cells of 16 pixels that touch are one part"
+    assert (box.top, box.left, box.height, box.width) == (0, 0, 32 + 16, 16 + 16)
+    assert (other.top, other.left, other.height, other.width) == (240 - 16, 144 - 16, 60 + 16, 16 + 32)
+
+
+def test_hole_is_one_part_if_the_boxes_are_larger_than_the_image() -> None:
+    hole = scattered(100, 90, 40)
+    ((part, box),) = separate_parts(hole, 32)
+    assert torch.equal(part, hole)
+    assert (box.top, box.left, box.height, box.width) == (0, 0, 100, 90)
+    assert len(separate_parts(scattered(1000, 1000, 3), 32)) == 3
+    assert len(separate_parts(torch.ones_like(hole), 32)) == 1
+    assert separate_parts(torch.zeros_like(hole), 32) == []
+
+
+def test_contrast_is_the_deviation_from_the_mean_of_known_neighbours() -> None:
+    rows = torch.arange(48)
+    stripes = (0.3 * (-1.0) ** rows)[None, None, :, None].expand(1, 2, 48, 40)
+    known = torch.ones(1, 1, 48, 40, dtype=torch.bool)
+    inner = stripes - F.avg_pool2d(stripes, 3, 1, 1, count_include_pad=False)
+    assert contrast(stripes, known, 3) == pytest.approx(inner.square().mean().sqrt().item(), rel=1e-5)
+    assert contrast(stripes, known, 95) == pytest.approx(0.3, rel=1e-2)
+    hidden = known.clone()
+    hidden[..., 10:20, 10:20] = False
+    damaged = torch.where(hidden, torch.full_like(stripes, 0.2), torch.ones(1))
+    assert contrast(damaged, hidden, 5) == pytest.approx(0, abs=1e-6), "unknown pixels do not count"
+    assert contrast(stripes, torch.zeros_like(known), 5) == 0

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from restorekit.builtin.holes import halve, hole_width, scales_for, upsample
+from restorekit.builtin.hole_filling import window_of
+from restorekit.builtin.holes import contrast, halve, hole_width, scales_for, upsample
 from restorekit.builtin.inpaint import inpaint
 from restorekit.core.ladders import geometric_ladder
-from restorekit.core.noise import ImageNoise
+from restorekit.core.noise import NEGATED, ImageNoise
 from restorekit.errors import RestorekitWarning
 from restorekit.initial.smooth_fill import smooth_fill
+from restorekit.priors.labelled import Labelled
 from restorekit.priors.tiled import Tiled
 from restorekit.testing import GaussianPrior
 from tests.priors.gaussian import CorrelatedPrior
@@ -162,12 +165,12 @@ def test_wide_hole_is_filled_from_small_to_large() -> None:
     prior = GaussianPrior(0.2, 0.05)
     y, hole = torch.full((1, 3, 128, 128), 0.2), box(128, 40, 80)
     result = run(prior, y, hole, mode="sample", texture="prior", steps=5)
-    assert [shape[-1] for shape in prior.seen] == [32] * 5 + [64] * 5 + [128] * 5
+    assert [shape[-1] for shape in prior.seen] == [32] * 5 + [64] * 5 + [112] * 5
     assert torch.equal(result[~hole.expand_as(y)], y[~hole.expand_as(y)])
     assert (result - 0.2).abs().max() < 0.4
     prior.seen.clear()
     run(prior, y, hole, mode="sample", texture="prior", steps=5, scales=1)
-    assert [shape[-1] for shape in prior.seen] == [128] * 5
+    assert [shape[-1] for shape in prior.seen] == [112] * 5, "the hole and 32 pixels around its cells"
 
 
 def test_prior_that_supports_holes_starts_from_its_mean_fill() -> None:
@@ -184,10 +187,74 @@ def test_prior_that_supports_holes_starts_from_its_mean_fill() -> None:
     assert len(levels) == 3
     assert max(levels[1:]) < 0.06
     levels.clear()
-    run(RecordingPrior(), y, hole, mode="sample", scales=1, steps=6)
+    run(RecordingPrior(), 3 * y, hole, mode="sample", scales=1, steps=6)
     assert levels[0] == float("inf")
     assert levels[1] == pytest.approx(1.0)
     assert len(levels) == 7
+
+
+@pytest.mark.parametrize(("scales", "size", "most"), [(1, 15, 1.0), (2, 3, 0.5)])
+def test_first_sigma_follows_the_contrast_of_the_known_pixels(scales: int, size: int, most: float) -> None:
+    class RecordingPrior(GaussianPrior):
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            levels.append((x.shape[-1], float(sigma.max())))
+            return super().__call__(x, sigma.clamp(max=10), label)
+
+    prior, hole = RecordingPrior(0.2, 0.3, partial_noise=True), box(96, 44, 52)
+    prior.info = replace(prior.info, supports_holes=True)
+    pattern = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) - 0.5
+    first = {}
+    for factor in (0.0, 0.25, 4.0):
+        levels: list[tuple[int, float]] = []
+        run(prior, factor * pattern, hole, mode="sample", scales=scales, steps=4)
+        first[factor] = next(sigma for side, sigma in levels if side > 48 and sigma < math.inf)
+    assert first[0.0] == pytest.approx(0.03)
+    assert first[0.25] == pytest.approx(4 * contrast(0.25 * pattern, ~hole, size), rel=1e-4)
+    assert first[4.0] == pytest.approx(most)
+
+
+def test_samples_are_evaluated_only_around_the_parts_of_the_hole() -> None:
+    prior = GaussianPrior(0.2, 0.3, partial_noise=True)
+    y, hole = torch.rand(1, 3, 400, 500), torch.zeros(1, 1, 400, 500, dtype=torch.bool)
+    hole[..., 304:316, 176:188] = True
+    run(Tiled(prior), y, hole, mode="sample", steps=3)
+    alone = run(Tiled(prior), y, hole, mode="sample", steps=3)
+    assert set(prior.seen) == {(1, 3, 80, 80)}
+    hole[..., 10:12, 480:490] = True
+    prior.seen.clear()
+    result = run(Tiled(prior), y, hole, mode="sample", steps=3)
+    assert prior.seen == [(1, 3, 48, 56)] * 3 + [(1, 3, 80, 80)] * 3
+    assert torch.equal(result[:, :, 12:300], y[:, :, 12:300])
+    assert not torch.equal(result[..., 304:316, 176:188], alone[..., 304:316, 176:188]), "the next random numbers"
+
+
+def test_parts_that_are_filled_are_known_to_those_after_them() -> None:
+    noisy: list[int] = []
+
+    class RecordingPrior(GaussianPrior):
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            noisy.append(int((sigma > 0).sum()))
+            return super().__call__(x, sigma, label)
+
+    y, hole = torch.rand(1, 3, 400, 500), torch.zeros(1, 1, 400, 500, dtype=torch.bool)
+    hole[..., 304:316, 176:188] = True
+    hole[..., 304:306, 210:222] = True
+    run(RecordingPrior(0.2, 0.3, partial_noise=True), y, hole, mode="sample", steps=3)
+    assert noisy == [144 + 24] * 3 + [24] * 3, "the box of each part contains the other"
+
+
+@pytest.mark.parametrize("size", [None, 64])
+def test_window_of_a_prior_is_found_inside_its_wrappers(size: int | None) -> None:
+    prior = GaussianPrior(0.2, 0.3, size=size)
+    assert window_of(prior) == window_of(Tiled(prior)) == window_of(Labelled(Tiled(prior), None)) == size
+
+
+def test_negated_noise_negates_the_deviation_from_the_mean() -> None:
+    prior, y, hole, mean, _ = posterior_problem()
+    first, second = (
+        run(prior, y, hole, mode="sample", steps=60, eta=1.0, seeds=[seed])[hole] - mean for seed in (5, 5 + NEGATED)
+    )
+    assert (first + second).abs().max() < 0.3 * (first - second).abs().max()
 
 
 class DirectionalPrior(GaussianPrior):

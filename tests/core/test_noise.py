@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from restorekit.core.noise import ImageNoise, image_seed
+from restorekit.core.noise import NEGATED, ImageNoise, image_seed
 from restorekit.errors import OptionError
 
 
@@ -47,3 +47,14 @@ def test_forks_are_independent_and_determined_by_the_seed() -> None:
     assert not torch.equal(noise.fork(3).like(x), noise.fork(3).like(x)), "the next random numbers"
     with pytest.raises(ValueError, match="too many values"):
         ImageNoise([7, 8]).fork(3)
+
+
+def test_seeds_of_the_upper_half_have_negated_noise() -> None:
+    x = torch.zeros(2, 3, 8, 8)
+    noise = ImageNoise([7, 7 + NEGATED])
+    for _ in range(2):
+        first, second = noise.like(x)
+        assert torch.equal(first, -second)
+    forks = ImageNoise([7]).fork(2).like(x), ImageNoise([7 + NEGATED]).fork(2).like(x)
+    assert torch.equal(forks[0], -forks[1])
+    assert torch.equal(ImageNoise([7 + NEGATED]).split()[0].like(x[:1]), -ImageNoise([7]).like(x[:1]))

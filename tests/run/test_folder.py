@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.core.files import PARTIAL
-from restorekit.core.noise import image_seed
+from restorekit.core.noise import NEGATED, image_seed
 from restorekit.core.options import ImageOption, Option
 from restorekit.core.recipe import recipe
 from restorekit.errors import RestorekitWarning
@@ -108,6 +108,8 @@ def test_seed_of_a_sample_is_derived_from_seed_name_and_number() -> None:
     assert sample_seed(3, "a.png", 0) == image_seed(3, "a.png")
     seeds = {sample_seed(seed, name, number) for seed in range(4) for name in ("a.png", "b.png") for number in range(4)}
     assert len(seeds) == 32, "no two samples share a seed, such as sample 1 of seed 0 and sample 0 of seed 1"
+    numbered = [sample_seed(3, "a.png", number) for number in range(6)]
+    assert [later - earlier for earlier, later in zip(numbered[::2], numbered[1::2], strict=True)] == [NEGATED] * 3
 
 
 def test_existing_results_are_skipped_without_overwrite(tmp_path: Path) -> None:
