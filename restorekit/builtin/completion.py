@@ -158,6 +158,7 @@ class Completion:
             eta=self.eta,
             resample=self.resample,
             clip=not guided,
+            nearby=False,  # `place` is a position in the whole image.
         )
         return result[self._most_certain(result, place)] if len(result) > 1 else result
 

@@ -93,20 +93,23 @@ def sample_hole(
     resample: int,
     clip: bool = True,
     detail: int | None = None,
+    nearby: bool = True,
 ) -> Tensor:
     """Sample the pixels of a hole by DDIM with data consistency, from an initial estimate with added noise.
 
-    A prior that accepts any size is evaluated near the hole only: parts of the hole that are far from each other are
-    sampled in turn.
+    Parts of the hole that are far from each other are sampled in turn; see `nearby`.
 
     initial: (N, C, H, W) in [-1, 1], the known pixels and an initial estimate of the hole.
     sigma: standard deviation of the added noise. hole: (1, 1, H, W) bool. Other arguments as in `sample_ddnm`.
     detail: size in pixels of the detail that the initial estimate lacks; sigma is reduced if the known pixels near a
         part of the hole have little of it. Default: sigma is not reduced.
+    nearby: evaluate a prior that accepts any size only near each part, as if there were nothing else.
     """
-    whole = [(hole, Box(0, 0, *hole.shape[-2:]))]
+    parts = [(hole, Box(0, 0, *hole.shape[-2:]))]
+    if nearby and window_of(prior) is None:
+        parts = separate_parts(hole, SAMPLE_MARGIN)
     result, unknown = initial, hole
-    for part, box in whole if window_of(prior) is not None else separate_parts(hole, SAMPLE_MARGIN):
+    for part, box in parts:
         image, own = box.crop(result, 0.0), box.crop(unknown.float(), 0.0) > 0
         first = sigma
         if detail is not None:

@@ -92,7 +92,12 @@ def test_small_classifier_sees_a_square_around_the_hole() -> None:
     assert bright > 0.03
     any_size = ClassPrior(size=None)
     run(y, hole, 1, Tiled(any_size), classifier_size=8)
-    assert {shape[-1] for shape in any_size.seen} == {64}, "a prior of any size sees the surroundings too"
+    assert {shape[-2:] for shape in any_size.seen} == {(64, 64)}, "a prior of any size sees the surroundings too"
+    any_size.seen.clear()
+    hole = torch.zeros(1, 1, 80, 80)
+    hole[..., 2:8, 13:19] = 1
+    run(torch.zeros(1, 3, 80, 80), hole, 1, Tiled(any_size), classifier_size=8)
+    assert {shape[-2:] for shape in any_size.seen} == {(64, 64)}, "and of a corner, as large a square"
     with pytest.raises(ModelError, match="classifier requires 32 x 32 pixels, allowed: at most 16 x 16"):
         run(y, hole, 1, classifier_size=32)
 
