@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import restorekit as rk
@@ -98,6 +97,7 @@ def inpaint(
     from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
     from restorekit.builtin.exemplars import fill_from_photo
     from restorekit.builtin.hole_filling import fill_windows, window_of
+    from restorekit.builtin.hole_sampler import HoleSampler
     from restorekit.builtin.holes import MAX_WIDTH, hole_width
 
     holes = (mask > 0.5).expand(len(y), -1, -1, -1)
@@ -117,12 +117,12 @@ def inpaint(
         if hole.all():
             text = f"the mask covers the whole image; the result is {'the mean' if mean else 'a sample'} of the prior"
             warnings.warn(rk.RestorekitWarning(text, i), stacklevel=2)
-        sampler = _Sampler(prior, image_noise, annealed, steps, inner_steps, resample, eta, scales)
+        sampler = HoleSampler(prior, image_noise, annealed, steps, inner_steps, resample, eta, scales)
         if mean:
             filled.append(fill_mean(image, hole))
         elif copies and width > MAX_WIDTH:
 
-            def fill_narrow(y: Tensor, hole: Tensor, sampler: _Sampler = sampler) -> Tensor:
+            def fill_narrow(y: Tensor, hole: Tensor, sampler: HoleSampler = sampler) -> Tensor:
                 mean = mode == "auto" and hole_width(hole) <= NARROW_WIDTH
                 return fill_mean(y, hole) if mean else sampler.fill(y, hole)
 
@@ -153,139 +153,6 @@ def _mean(y: Tensor, hole: Tensor, prior: Denoiser, steps: int) -> Tensor:
     for i, sigma in enumerate(ladder[:-1].tolist()):
         ladder[i] = rk.known_sigma(prior, sigma)
     return rk.plug_and_play(views, operator, operator.forward(y), estimate, ladder)
-
-
-@dataclass(frozen=True)
-class _Sampler:
-    """Samples the hole of one image.
-
-    Attributes:
-        annealed: by Langevin dynamics, otherwise by DDNM. Other attributes: as in `inpaint`.
-    """
-
-    prior: Denoiser
-    noise: ImageNoise
-    annealed: bool
-    steps: int
-    inner_steps: int
-    resample: int | Literal["auto"]
-    eta: float
-    scales: int | Literal["auto"]
-
-    def fill(self, y: Tensor, hole: Tensor, count: int | None = None) -> Tensor:
-        """Return one plausible result for an image (1, C, H, W), filled at `count` sizes; None: as many as required."""
-        from functools import partial
-
-        from restorekit.builtin.coarse_to_fine import fill_components
-        from restorekit.builtin.hole_filling import SAMPLE_SIGMA
-
-        if self._large:
-            fill = partial(self._fill_at_own_scale, window=self._window, count=count)
-            return fill_components(y, hole, self._window, fill)
-        if self.annealed:
-            return self._langevin(y, SAMPLE_SIGMA, hole, uniform=True)
-        return self._fill_upwards(y, hole, count or self.count(hole))
-
-    def count(self, hole: Tensor) -> int:
-        """Return the number of sizes, each half of the next, at which a hole (1, 1, H, W) is filled."""
-        from restorekit.builtin.coarse_to_fine import sizes_for, surroundings
-        from restorekit.builtin.holes import scales_for
-
-        if self.scales != "auto":
-            return int(self.scales)
-        return len(sizes_for(hole, surroundings(hole, self._window), self._window)) if self._large else scales_for(hole)
-
-    @property
-    def _window(self) -> int:
-        from restorekit.builtin.hole_filling import window_of
-
-        return window_of(self.prior) or 0
-
-    @property
-    def _large(self) -> bool:
-        from restorekit.builtin.coarse_to_fine import LARGE_WINDOW
-
-        return self._window >= LARGE_WINDOW
-
-    def _fill_upwards(self, y: Tensor, hole: Tensor, count: int) -> Tensor:
-        """Return the result of DDNM at `count` sizes."""
-        from functools import partial
-
-        from restorekit.builtin.hole_filling import (
-            MEAN_FILL_SIGMA,
-            SAMPLE_SIGMA,
-            UPSAMPLED_DETAIL,
-            UPSAMPLED_SIGMA,
-            fill_windows,
-            mean_fill,
-        )
-        from restorekit.builtin.holes import halve, hole_width, upsample
-
-        if count > 1 and not hole.all():
-            initial = upsample(self._fill_upwards(*halve(y, hole), count - 1), y).where(hole, y)
-            return self._ddnm(initial, UPSAMPLED_SIGMA, hole, UPSAMPLED_DETAIL)
-        if self.prior.info.supports_holes and not hole.all():
-            initial = fill_windows(y, hole, self.prior, partial(mean_fill, self.prior))
-            return self._ddnm(initial, MEAN_FILL_SIGMA, hole, 2 * int(hole_width(hole)) + 1)
-        return self._ddnm(rk.smooth_fill(y, hole), SAMPLE_SIGMA, hole)
-
-    def _fill_at_own_scale(self, y: Tensor, part: Tensor, unknown: Tensor, window: int, count: int | None) -> Tensor:
-        """Return a photo y (1, C, H, W) with a component of its hole filled by a prior of large windows."""
-        from functools import partial
-
-        from restorekit.builtin.coarse_to_fine import (
-            crop_photo,
-            sample_from_coarse,
-            scratch_sigma,
-            sizes_for,
-            surroundings,
-        )
-
-        sample = partial(self._langevin, uniform=False) if self.annealed else self._ddnm
-        box = surroundings(part, window)
-        most = count or (None if self.scales == "auto" else int(self.scales))
-        sizes = sizes_for(part, box, window, most)
-        result = sample_from_coarse(*crop_photo(box, y, unknown), sizes, scratch_sigma(self.prior), sample, sample)
-        return box.paste(result, y)
-
-    def _ddnm(self, initial: Tensor, sigma: float, hole: Tensor, detail: int | None = None) -> Tensor:
-        from restorekit.builtin.hole_filling import sample_hole
-
-        passes = (2 if self._large else 1) if self.resample == "auto" else int(self.resample)
-        return sample_hole(
-            initial,
-            sigma,
-            hole,
-            self.prior,
-            self.noise,
-            steps=self.steps,
-            eta=self.eta,
-            resample=passes,
-            detail=detail,
-        )
-
-    def _langevin(self, initial: Tensor, sigma: float, hole: Tensor, *, uniform: bool) -> Tensor:
-        """Return one plausible result, from noise of sigma on an initial estimate.
-
-        uniform: start from uniform noise instead, as in Song and Ermon 2019. Their 100 updates per level are replaced
-        by fewer, larger ones; see `sample_langevin`.
-        """
-        import torch
-
-        from restorekit.priors.tiled import only_where
-
-        operator, z = rk.Masking(~hole), self.noise.like(initial)
-        ladder = rk.ladder_for(self.prior, self.steps, sigma_max=sigma)
-        start = 2 * torch.special.ndtr(z) - 1 if uniform else initial + float(ladder[0]) * z
-        return rk.sample_langevin(
-            only_where(self.prior, hole),
-            start,
-            ladder,
-            self.noise,
-            inner_steps=self.inner_steps,
-            operator=operator,
-            y=operator.forward(initial),
-        )
 
 
 # Holes up to this width in pixels are filled with the mean.

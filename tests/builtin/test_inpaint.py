@@ -243,6 +243,27 @@ def test_parts_that_are_filled_are_known_to_those_after_them() -> None:
     assert noisy == [144 + 24] * 3 + [24] * 3, "the box of each part contains the other"
 
 
+@pytest.mark.parametrize(("last", "sides"), [(80, [40, 20, 10]), (82, [21, 11])])
+def test_initial_estimate_of_a_wide_hole_is_the_mean_of_the_fills_at_all_sizes(last: int, sides: list[int]) -> None:
+    """A fill has the value of its side; holes that are too wide have none at full size."""
+    filled: list[int] = []
+
+    class RecordingPrior(GaussianPrior):
+        def __call__(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
+            if sigma.max() < math.inf:
+                return x
+            filled.append(round(float((sigma > 0).sum(-1).max())))
+            return torch.full_like(x, 0.02 * filled[-1])
+
+    prior = RecordingPrior(0.2, 0.3, partial_noise=True)
+    prior.info = replace(prior.info, supports_holes=True)
+    y, hole = torch.zeros(1, 3, 128, 128), box(128, 40, last)
+    result = run(prior, y, hole, mode="sample", texture="prior", steps=2)
+    assert filled == sides
+    center = result[..., 52:68, 52:68].mean().item()
+    assert center == pytest.approx(0.02 * sum(sides) / len(sides), abs=0.02)
+
+
 @pytest.mark.parametrize("size", [None, 64])
 def test_window_of_a_prior_is_found_inside_its_wrappers(size: int | None) -> None:
     prior = GaussianPrior(0.2, 0.3, size=size)
