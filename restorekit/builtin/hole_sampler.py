@@ -91,7 +91,8 @@ class HoleSampler:
             if self.prior.info.supports_holes and hole_width(hole) <= MAX_MEAN_WIDTH:
                 means = *means, self._mean(y, hole)
             small, small_hole = halve(y, hole)
-            means = tuple(F.adaptive_avg_pool2d(mean, small.shape[-2:]) for mean in means)
+            size = small.shape[-2], small.shape[-1]
+            means = tuple(F.adaptive_avg_pool2d(mean, size) for mean in means)
             initial = upsample(self._fill_upwards(small, small_hole, count - 1, means), y).where(hole, y)
             return self._ddnm(initial, UPSAMPLED_SIGMA, hole, UPSAMPLED_DETAIL)
         if self.prior.info.supports_holes and not hole.all():
