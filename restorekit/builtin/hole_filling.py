@@ -105,7 +105,7 @@ def sample_hole(
         part of the hole have little of it. Default: sigma is not reduced.
     nearby: evaluate a prior that accepts any size only near each part, as if there were nothing else.
     """
-    parts = [(hole, Box(0, 0, *hole.shape[-2:]))]
+    parts = iter([(hole, Box(0, 0, *hole.shape[-2:]))])
     if nearby and window_of(prior) is None:
         parts = separate_parts(hole, SAMPLE_MARGIN)
     result, unknown = initial, hole

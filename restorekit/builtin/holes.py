@@ -235,11 +235,11 @@ def components(hole: Tensor, cell: int) -> Iterator[Tensor]:
     return (hole & (pixels == number) for number in range(1, count + 1))
 
 
-def separate_parts(hole: Tensor, margin: int) -> list[tuple[Tensor, Box]]:
-    """Return the parts of a hole (1, 1, H, W), bool, that are far from each other, with the boxes around them.
+def separate_parts(hole: Tensor, margin: int) -> Iterator[tuple[Tensor, Box]]:
+    """Yield the parts of a hole (1, 1, H, W), bool, that are far from each other, with the boxes around them.
 
-    margin: width in pixels of the border of a box around its part; within the image. If the boxes together had more
-    pixels than the image, the whole hole is one part.
+    margin: width in pixels of the border of a box around its part; within the image. If the boxes together had at least
+    as many pixels as the image, the whole hole is one part.
     """
     height, width = hole.shape[-2:]
     numbers, _ = cell_groups(hole, PART_CELL)
@@ -249,8 +249,8 @@ def separate_parts(hole: Tensor, margin: int) -> list[tuple[Tensor, Box]]:
         bottom, right = min(height, PART_CELL * rows.stop + margin), min(width, PART_CELL * columns.stop + margin)
         boxes.append(Box(top, left, bottom - top, right - left))
     if sum(box.height * box.width for box in boxes) >= height * width:
-        return [(hole, Box(0, 0, height, width))]
-    return list(zip(components(hole, PART_CELL), boxes, strict=True))
+        return iter([(hole, Box(0, 0, height, width))])
+    return zip(components(hole, PART_CELL), boxes, strict=True)
 
 
 def contrast(x: Tensor, known: Tensor, size: int) -> float:

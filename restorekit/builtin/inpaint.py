@@ -80,9 +80,9 @@ def inpaint(
     each time from noise of sigma 0.5. Both sigmas are reduced to four times the contrast of the known pixels around a
     part of the hole: in a plain sky, noise beyond that leaves blotches. A prior that accepts any size is evaluated
     around the parts of the hole only. A prior with a window of 128 pixels or more fills each hole from noise, at the
-    size at which one window shows it and its surroundings, and then, in tiles,
-    at twice that size and so on. With texture from the photo, the prior fills only the smallest size; at the others, a
-    wide hole is made of patches of the photo near it, and the result is no sample of the prior.
+    size at which one window shows it and its surroundings, and then, in tiles, at twice that size and so on. With
+    texture from the photo, the prior fills only the smallest size; at the others, a wide hole is made of patches of the
+    photo near it, and the result is no sample of the prior.
 
     References:
         mean: DPIR (Zhang et al. 2021), self-ensemble (Timofte et al. 2016). ddnm: DDIM with data consistency (DDNM,

@@ -83,9 +83,9 @@ def test_hole_is_one_part_if_the_boxes_are_larger_than_the_image() -> None:
     ((part, box),) = separate_parts(hole, 32)
     assert torch.equal(part, hole)
     assert (box.top, box.left, box.height, box.width) == (0, 0, 100, 90)
-    assert len(separate_parts(scattered(1000, 1000, 3), 32)) == 3
-    assert len(separate_parts(torch.ones_like(hole), 32)) == 1
-    assert separate_parts(torch.zeros_like(hole), 32) == []
+    assert len(list(separate_parts(scattered(1000, 1000, 3), 32))) == 3
+    assert len(list(separate_parts(torch.ones_like(hole), 32))) == 1
+    assert list(separate_parts(torch.zeros_like(hole), 32)) == []
 
 
 def test_contrast_is_the_deviation_from_the_mean_of_known_neighbours() -> None:
