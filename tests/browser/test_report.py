@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +17,9 @@ from restorekit.run.report_html import page as report
 from restorekit.run.thumbnails import Thumbnails
 
 COUNT = 5000
-# Seconds of processor time until the page of `COUNT` photos has been read and reacts, which do not depend on what else
-# runs on this machine.
-LIMIT = 3.0
+# Largest ratio of the processor time until the page of `COUNT` photos has been read and reacts to that of a page with
+# the same text whose scripts do not run: a slow machine needs longer for both.
+LIMIT = 5.0
 
 # Only photos near the visible part have images.
 FEW_IMAGES = """() => {
@@ -82,17 +84,35 @@ def wait_for_count(page, text: str) -> None:
     page.wait_for_function("text => document.getElementById('count').textContent === text", arg=text)
 
 
+@contextmanager
+def processor_time(page) -> Iterator[list[float]]:
+    """Add the seconds of processor time of the process of a page that is loaded in the body, which other load and other
+    pages do not change, to the list at the end of the body.
+    """
+    tools = page.context.new_cdp_session(page)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    seconds: list[float] = []
+    yield seconds
+    metrics = {entry["name"]: entry["value"] for entry in tools.send("Performance.getMetrics")["metrics"]}
+    seconds.append(metrics["ProcessTime"])
+
+
 def test_thousands_of_photos_stay_usable(page, requests, tmp_path: Path) -> None:
     path = write(tmp_path / "report.html", COUNT, ["a.png", "b.png", "c.png"])
     assert 40e6 < path.stat().st_size < 60e6
-    tools = page.context.new_cdp_session(page)
-    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
-    page.goto(path.as_uri(), wait_until="commit")
-    page.fill("#search", "0042")
-    wait_for_count(page, "1 of 5000 photos")
-    page.wait_for_selector("body[data-ready]")
-    seconds = {entry["name"]: entry["value"] for entry in tools.send("Performance.getMetrics")["metrics"]}
-    assert seconds["ProcessTime"] < LIMIT
+    without_scripts = tmp_path / "text.html"
+    without_scripts.write_text(path.read_text("utf-8").replace("<script>", '<script type="text/plain">'), "utf-8")
+    context = page.context.browser.new_context()
+    other_page = context.new_page()
+    with processor_time(other_page) as reading:
+        other_page.goto(without_scripts.as_uri())
+    context.close()
+    with processor_time(page) as seconds:
+        page.goto(path.as_uri(), wait_until="commit")
+        page.fill("#search", "0042")
+        wait_for_count(page, "1 of 5000 photos")
+        page.wait_for_selector("body[data-ready]")
+    assert seconds[0] < LIMIT * reading[0]
     assert page.locator("article:visible h2").all_text_contents() == ["0042-a.png"]
     page.fill("#search", "")
     wait_for_count(page, "5000 photos")
