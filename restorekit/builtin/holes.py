@@ -65,7 +65,12 @@ def downsample(y: Tensor, hole: Tensor, size: tuple[int, int]) -> tuple[Tensor, 
 
 def upsample(small: Tensor, y: Tensor) -> Tensor:
     """Resize `small` (N, C, h, w) to the height and width of y by bicubic interpolation, clipped to [-1, 1]."""
-    return F.interpolate(small, y.shape[-2:], mode="bicubic").clamp(-1, 1)
+    return resize(small, y).clamp(-1, 1)
+
+
+def resize(x: Tensor, y: Tensor) -> Tensor:
+    """Resize x (N, C, h, w) to the height and width of y by bicubic interpolation."""
+    return F.interpolate(x, y.shape[-2:], mode="bicubic")
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def inpaint(
     noise receives the known pixels without noise. A prior that supports holes starts from its mean fill with noise of
     sigma 1; on two photos with squares of 40 pixels this is 1.1 and 2.3 dB better than from sigma 4, but posterior
     spread beyond sigma 1 is lost. Wide holes are filled at a small size first, and then at twice that size and so on,
-    each time from noise of sigma 0.5. Both sigmas are reduced to four times the contrast of the known pixels around a
+    each time with noise of sigma 0.5 on the upsampled result; up to a width of 40 pixels, its mean is replaced by the
+    mean fill at that size. Both sigmas are reduced to four times the contrast of the known pixels around a
     part of the hole: in a plain sky, noise beyond that leaves blotches. A prior that accepts any size is evaluated
     around the parts of the hole only. A prior with a window of 128 pixels or more fills each hole from noise, at the
     size at which one window shows it and its surroundings, and then, in tiles, at twice that size and so on. With
