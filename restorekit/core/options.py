@@ -202,6 +202,8 @@ class Parameter:
 
     def validate(self, value: Any, where: str) -> Any:
         """Return the value of an option, converted from text if necessary; OptionError lists what is allowed."""
+        if value is None and isinstance(self.spec, ModelOption | SolverOption):
+            raise OptionError(f"{where} {self.name}: found None, allowed: {self.allowed}")
         if (
             isinstance(self.spec, ImageOption | ModelOption | SolverOption)
             or (isinstance(self.spec, JpegTables) and not isinstance(value, str | float | int))

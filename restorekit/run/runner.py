@@ -124,7 +124,7 @@ class Runner:
             if self.prior is None:
                 raise OptionError(f"{where}: the recipe has no prior and therefore no classes")
             return torch.tensor([label_index(self.prior.info, value, where)], device=self.engine.device)
-        if isinstance(parameter.spec, ModelOption) and value is not None:
+        if isinstance(parameter.spec, ModelOption):
             model = registry.load_model(value) if isinstance(value, str | Path) else value
             kind = "classifier" if isinstance(model, NoisyClassifier) else "prior"
             if kind != parameter.spec.kind:

@@ -33,7 +33,8 @@ def test_options_are_passed_to_the_recipe(mode: str) -> None:
 
 def test_a_recipe_with_a_required_class_passes() -> None:
     prior = GaussianPrior(0, 0.5, classes=("cat", "dog"))
-    check_recipe(complete, prior, classifier_scale=0, refiner=GaussianPrior(0, 0.5), classifier=None, steps=2)
+    classifier = rk.NoisyClassifier(torch.nn.Identity(), torch.tensor([0.1, 1.0]), classes=("cat", "dog"), size=16)
+    check_recipe(complete, prior, classifier_scale=0, refiner=GaussianPrior(0, 0.5), classifier=classifier, steps=2)
 
 
 UNUSED = Annotated[int, rk.Option("Not used.")]

@@ -244,5 +244,7 @@ def test_recipe_receives_labels_and_models(tmp_path: Path) -> None:
     classifier = NoisyClassifier(torch.nn.Identity(), torch.tensor([0.1, 1.0]), classes=CLASSES, size=16)
     with pytest.raises(ModelError, match=r"between other: .* is a classifier, allowed: a prior"):
         restore(between, y, conditional(), label="sea", other=classifier)
+    with pytest.raises(OptionError, match="between other: found None, allowed: a prior: a name, a folder"):
+        restore(between, y, conditional(), label="sea", other=None)
     with pytest.raises(ModelError, match=r"complete classifier: .* is a prior, allowed: a classifier"):
         restore(complete, y, conditional(), label="sea", classifier=small, mask=torch.ones(1, 1, 40, 24))
