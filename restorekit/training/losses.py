@@ -17,6 +17,8 @@ from restorekit.training.plan import LossPlan, NoisePlan
 
 # Crops with a smaller fraction of noisy pixels than this are weighted as if they had this fraction.
 MIN_NOISY_FRACTION = 0.2
+# Squared error of an image, relative to the scale of the predicted quantity, above which the norm "log" is logarithmic.
+LOG_ERROR = 0.1
 
 
 def sample_sigmas(plan: NoisePlan, table: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -99,9 +101,15 @@ def denoising_loss(
     sigma: Tensor,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean loss of images (N, C, H, W) at levels sigma (N,), with additional weights (N,) if given."""
+    """Return the mean loss of images (N, C, H, W) at levels sigma (N,), with additional weights (N,) if given.
+
+    With the norm "log", the additional weights multiply the error of each image before its logarithm.
+    """
     scale = target_weight(prediction, sigma).sqrt()
     error = (denoised - clean) * per_image(scale, clean)
     loss = error.abs() if plan.norm == "l1" else error.square()
     level = level_weight(plan, prediction, sigma)
+    if plan.norm == "log":
+        each = loss.mean((1, 2, 3))
+        return (level * (each if weight is None else each * weight).div(LOG_ERROR).log1p()).mean()
     return (loss * per_image(level if weight is None else level * weight, clean)).mean()

@@ -65,7 +65,9 @@ class LossPlan(Config):
     label_dropout: float = Field(0.0, ge=0, lt=1)
     """Fraction of the labels that become "none" (Ho and Salimans 2022). Requires net.classes to be the number
     of names plus one."""
-    norm: Literal["l2", "l1"] = "l2"
+    norm: Literal["l2", "l1", "log"] = "l2"
+    """l2 is the mean squared error, l1 the mean absolute error. log is log(1 + e / 0.1) of the squared error e of each
+    image: like PSNR (Chen et al. 2021, arXiv 2105.06086), it counts smooth images as much as textured ones."""
     weighting: Literal["simple", "p2", "min-snr"] = "simple"
     p2_gamma: Exponent = 1.0
     p2_k: float = Field(1.0, ge=1e-4, le=1e4)

@@ -18,7 +18,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return clean, noise, wrong
 
 
-@pytest.mark.parametrize("norm", ["l2", "l1"])
+@pytest.mark.parametrize("norm", ["l2", "l1", "log"])
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 def test_loss_is_the_error_of_the_predicted_quantity(prediction: str, norm: str) -> None:
     clean, noise, wrong = pair()
@@ -32,9 +32,15 @@ def test_loss_is_the_error_of_the_predicted_quantity(prediction: str, norm: str)
     else:
         error = wrong - (a * noise - b * clean)
         denoised = a * (a * noisy) - b * wrong
-    want = error.square().mean() if norm == "l2" else error.abs().mean()
+    each = error.square().mean((1, 2, 3))
+    want = {"l2": each, "l1": error.abs(), "log": torch.log(1 + 10 * each)}[norm].mean()
     got = denoising_loss(LossPlan(norm=norm), prediction, denoised, clean, SIGMA.double())
     torch.testing.assert_close(got, want)
+    weight = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+    got = denoising_loss(LossPlan(norm=norm), prediction, denoised, clean, SIGMA.double(), weight)
+    absolute = error.abs().mean((1, 2, 3))
+    weighted = {"l2": weight * each, "l1": weight * absolute, "log": torch.log(1 + 10 * weight * each)}[norm].mean()
+    torch.testing.assert_close(got, weighted)
 
 
 def test_level_weights_agree_with_the_papers() -> None:

@@ -92,7 +92,7 @@ def test_overrides_set_keys(tmp_path: Path) -> None:
         ("model.net.chanels=64", r"model\.net: unknown key 'chanels'\. Did you mean 'channels'"),
         ("run.batch=0", r"run\.batch: found 0, allowed: greater than or equal to 1$"),
         ("run.batch=many", r'run\.batch: found "many", allowed: a valid integer$'),
-        ("loss.norm=l3", r"loss\.norm: found \"l3\", allowed: 'l2' or 'l1'$"),
+        ("loss.norm=l3", r"loss\.norm: found \"l3\", allowed: 'l2', 'l1' or 'log'$"),
         ("optimizer.name=adam", r"optimizer\.name: found \"adam\", allowed: 'muon' or 'adamw'"),
         ("optimizer.momentum=1", r"optimizer\.momentum: .*less than 1"),
         ("data.crop=30", "data.crop is 30, allowed: multiples of 8"),
